@@ -1,0 +1,171 @@
+//! How events travel: a message is one JSON object, or up to [`MAX_EVENTS`] of them, one per line (NDJSON).
+//!
+//! All events of a message belong to one customer, the one its subject names.
+
+use crate::{CustomerId, Person, Reason, Refusal};
+
+/// The most events of one message: an event id has ten bits for the index.
+pub const MAX_EVENTS: usize = 1_024;
+
+/// Reads every event of a message, in order; the place in the iteration is the event's index.
+///
+/// One that cannot become a row is an error in its place and spoils none of the others. A message that is unusable as a
+/// whole (empty, or of too many lines) is a single error, at index 0. A final line feed is allowed; a single object may
+/// itself be spread over lines (as an editor writes it).
+pub fn decode<'a>(payload: &'a [u8], customer: &'a CustomerId) -> impl Iterator<Item = Result<Person<'a>, Refusal>> {
+    let payload = payload.trim_ascii();
+    let (whole, lines) = match shape(payload) {
+        Shape::Refused(refusal) => (Some(Err(refusal)), None),
+        Shape::Whole => (Some(Person::decode(payload, customer)), None),
+        Shape::Lines => (None, Some(payload.split(|byte| *byte == b'\n'))),
+    };
+    whole.into_iter().chain(lines.into_iter().flatten().map(move |line| Person::decode(line, customer)))
+}
+
+enum Shape {
+    Refused(Refusal),
+    Whole,
+    Lines,
+}
+
+fn shape(payload: &[u8]) -> Shape {
+    if payload.is_empty() {
+        return Shape::Refused(Refusal::new(Reason::EmptyMessage, "the message is empty"));
+    }
+    let Some(first_end) = payload.iter().position(|byte| *byte == b'\n') else { return Shape::Whole };
+    // A first line that breaks off in the middle of a value is the beginning of one object over many lines.
+    let first = serde_json::from_slice::<serde::de::IgnoredAny>(&payload[..first_end]);
+    if first.is_err_and(|e| e.is_eof()) && serde_json::from_slice::<serde::de::IgnoredAny>(payload).is_ok() {
+        return Shape::Whole;
+    }
+    let lines = 1 + payload.iter().filter(|byte| **byte == b'\n').count();
+    if lines > MAX_EVENTS {
+        let detail = format!("{lines} lines; a message holds at most {MAX_EVENTS} events");
+        return Shape::Refused(Refusal::new(Reason::TooManyEvents, detail));
+    }
+    Shape::Lines
+}
+
+/// Packs events into one message.
+#[derive(Debug, Default, Clone)]
+pub struct MessageBuilder {
+    payload: Vec<u8>,
+    events: usize,
+}
+
+impl MessageBuilder {
+    /// An empty message.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds one event and gives its index in the message.
+    ///
+    /// # Panics
+    /// Where the message already holds [`MAX_EVENTS`].
+    pub fn push(&mut self, person: &Person<'_>) -> usize {
+        self.separate();
+        serde_json::to_writer(&mut self.payload, person).expect("strings are written to memory without fail");
+        self.events += 1;
+        self.events - 1
+    }
+
+    /// Adds all events of another message, and gives the index of its first one here.
+    ///
+    /// # Panics
+    /// Where the two together hold more than [`MAX_EVENTS`].
+    pub fn append(&mut self, other: &Self) -> usize {
+        assert!(self.events + other.events <= MAX_EVENTS, "a message holds at most {MAX_EVENTS} events");
+        if other.events > 0 {
+            self.separate();
+            self.payload.extend_from_slice(&other.payload);
+        }
+        let first = self.events;
+        self.events += other.events;
+        first
+    }
+
+    fn separate(&mut self) {
+        assert!(self.events < MAX_EVENTS, "a message holds at most {MAX_EVENTS} events");
+        if self.events > 0 {
+            self.payload.push(b'\n');
+        }
+    }
+
+    /// How many events it holds.
+    pub fn events(&self) -> usize {
+        self.events
+    }
+
+    /// How many bytes it has.
+    pub fn bytes(&self) -> usize {
+        self.payload.len()
+    }
+
+    /// The message's bytes.
+    pub fn into_payload(self) -> Vec<u8> {
+        self.payload
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn customer() -> CustomerId {
+        "42".parse().unwrap()
+    }
+
+    fn reasons(payload: &[u8]) -> Vec<Option<Reason>> {
+        decode(payload, &customer()).map(|event| event.err().map(|refusal| refusal.reason)).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_packed_is_read_back(people in prop::collection::vec(("[^\\x00]{0,20}", "[^\\x00]{0,20}"), 1..60)) {
+            let mut message = MessageBuilder::new();
+            for (index, (name, address)) in people.iter().enumerate() {
+                let person = Person { name: name.into(), address: address.into() };
+                prop_assert_eq!(message.push(&person), index);
+            }
+            let mut twice = MessageBuilder::new();
+            twice.append(&message);
+            prop_assert_eq!(twice.append(&message), people.len());
+            let payload = twice.into_payload();
+            let customer = customer();
+            let read: Vec<_> = decode(&payload, &customer).map(|event| event.unwrap()).collect();
+            prop_assert_eq!(read.len(), 2 * people.len());
+            for (person, (name, address)) in read.iter().zip(people.iter().chain(&people)) {
+                prop_assert_eq!((person.name.as_ref(), person.address.as_ref()), (name.as_str(), address.as_str()));
+            }
+        }
+
+        #[test]
+        fn no_bytes_at_all_make_the_decoder_fail_or_give_too_many_events(payload: Vec<u8>) {
+            let events = decode(&payload, &customer()).count();
+            prop_assert!((1..=MAX_EVENTS).contains(&events));
+        }
+    }
+
+    #[test]
+    fn a_bad_line_spoils_only_itself() {
+        let payload = b"{\"name\":\"a\",\"address\":\"b\"}\nnonsense\n\n{\"name\":\"c\",\"address\":\"d\"}\n";
+        let bad = Some(Reason::MalformedJson);
+        assert_eq!(reasons(payload), [None, bad, bad, None]);
+    }
+
+    #[test]
+    fn one_object_may_be_spread_over_lines() {
+        assert_eq!(reasons(b"{\n  \"name\": \"a\",\n  \"address\": \"b\"\n}\n"), [None]);
+        assert_eq!(reasons(b"{\n{\n"), [Some(Reason::MalformedJson); 2]);
+    }
+
+    #[test]
+    fn an_unusable_message_is_one_refusal() {
+        assert_eq!(reasons(b" \n "), [Some(Reason::EmptyMessage)]);
+        assert_eq!(reasons("{}\n".repeat(1_025).as_bytes()), [Some(Reason::TooManyEvents)]);
+        assert_eq!(reasons("{}\n".repeat(1_024).as_bytes()).len(), 1_024);
+    }
+}

@@ -1,0 +1,54 @@
+//! Serve a router until stopped, and say whether the process is alive and ready.
+
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use axum::{Json, Router, http::StatusCode, response::IntoResponse, routing::get};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// Whether the process can do its work now; what `/readyz` answers. Clones share the answer.
+#[derive(Debug, Clone, Default)]
+pub struct Readiness(Arc<AtomicBool>);
+
+impl Readiness {
+    /// From now on `/readyz` answers 200 (or, for false, 503).
+    pub fn set(&self, ready: bool) {
+        self.0.store(ready, Ordering::Relaxed);
+    }
+
+    /// What `/readyz` answers now.
+    pub fn get(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// `/livez`: 200 while the process runs. `/readyz`: 200 while `ready` says yes, else 503.
+pub fn health<F, Fut>(ready: F) -> Router
+where
+    F: Fn() -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = bool> + Send,
+{
+    let readyz = move || async move {
+        let (status, text) =
+            if ready().await { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready") };
+        (status, Json(serde_json::json!({ "status": text }))).into_response()
+    };
+    Router::new()
+        .route("/livez", get(|| async { Json(serde_json::json!({ "status": "alive" })) }))
+        .route("/readyz", get(readyz))
+}
+
+/// Serves until `shutdown`; then takes no more, and returns once every request under way is answered.
+///
+/// # Errors
+/// Where the listener fails.
+pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) -> anyhow::Result<()> {
+    axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned()).await?;
+    Ok(())
+}

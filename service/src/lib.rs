@@ -1,0 +1,18 @@
+//! What every Sluice process needs around its real work. Read in this order:
+//!
+//! 1. [`telemetry`]: logs, as text or JSON.
+//! 2. [`shutdown`]: SIGINT and SIGTERM as one [`CancellationToken`](tokio_util::sync::CancellationToken).
+//! 3. [`nats`]: the connection, with its settings and time limits.
+//! 4. [`http`]: serve a router until stopped; `/livez` and `/readyz`.
+//! 5. [`problem`]: errors of an HTTP API as RFC 9457 problem documents.
+//! 6. [`backoff`]: how long to wait before trying again.
+
+pub mod backoff;
+pub mod http;
+pub mod nats;
+pub mod problem;
+pub mod shutdown;
+pub mod telemetry;
+
+pub use backoff::Backoff;
+pub use problem::Problem;

@@ -1,0 +1,79 @@
+//! Errors of an HTTP API as problem documents (RFC 9457).
+
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::{Deserialize, Serialize};
+
+/// An error that a client can act on: what went wrong, where, and whether the same request may be sent again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// The HTTP status.
+    pub status: u16,
+    /// The stable code; programs branch on this.
+    pub code: String,
+    /// For people: what it is.
+    pub title: String,
+    /// For people: what happened this time, and what to do next.
+    pub detail: String,
+    /// The offending place: a JSON pointer into the body, or `header: <name>`, or `path: <segment>`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pointer: Option<String>,
+    /// Whether sending the same request again can neither double anything nor is hopeless.
+    pub retry_safe: bool,
+    /// Seconds to wait before that, also sent as `Retry-After`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub retry_after_s: Option<u32>,
+}
+
+impl Problem {
+    /// A problem that sending the same request again does not mend.
+    pub fn new(status: StatusCode, code: &str, detail: impl std::fmt::Display) -> Self {
+        Self {
+            status: status.as_u16(),
+            code: code.to_owned(),
+            title: status.canonical_reason().unwrap_or("error").to_owned(),
+            detail: detail.to_string(),
+            pointer: None,
+            retry_safe: false,
+            retry_after_s: None,
+        }
+    }
+
+    /// Names the offending place.
+    #[must_use]
+    pub fn at(mut self, pointer: impl Into<String>) -> Self {
+        self.pointer = Some(pointer.into());
+        self
+    }
+
+    /// Says that the same request may be sent again after some seconds.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u32) -> Self {
+        self.retry_safe = true;
+        self.retry_after_s = Some(seconds);
+        self
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({}, {})", self.detail, self.status, self.code)?;
+        self.pointer.as_ref().map_or(Ok(()), |pointer| write!(f, " at {pointer}"))
+    }
+}
+
+impl std::error::Error for Problem {}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(&self).expect("a problem has only texts and numbers");
+        let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
+        if let Some(seconds) = self.retry_after_s {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}

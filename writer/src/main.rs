@@ -1,0 +1,2 @@
+//! writer
+fn main() {}
