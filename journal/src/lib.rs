@@ -1,1 +1,28 @@
-//! journal
+//! The journal: the durable, partitioned log that every event is stored in before anything else happens to it.
+//!
+//! It is one JetStream stream per partition, and this crate is the only one that spells a subject, a stream's name or a
+//! header. It knows nothing of shards. Read in this order:
+//!
+//! 1. [`subject`]: the names: [`subject::Subject`] of an event, stream names, headers.
+//! 2. [`settings`]: [`Settings`], the knobs of a journal that is made.
+//! 3. [`stream`]: what a partition's stream has to look like, made and verified.
+//! 4. [`journal`]: [`Journal`], the opened log: its id, its partitions, their bounds.
+//! 5. [`probe`]: does the server's account mapping lead where it should? Shown without storing anything.
+//! 6. [`publish`]: [`Publisher`], which stores events by group commit.
+//! 7. [`read`]: [`Reader`], which reads a partition from a position, without a gap or not at all.
+//! 8. [`dead`]: [`DeadLetters`], the events that can never become a row.
+
+pub mod dead;
+pub mod journal;
+pub mod probe;
+pub mod publish;
+pub mod read;
+pub mod settings;
+pub mod stream;
+pub mod subject;
+
+pub use dead::{DeadLetter, DeadLetters};
+pub use journal::{Bounds, Journal, JournalError, OpenError};
+pub use publish::{PublishError, Publisher};
+pub use read::{Message, ReadError, Reader};
+pub use settings::Settings;

@@ -7,19 +7,34 @@ use crate::{CustomerId, Person, Reason, Refusal};
 /// The most events of one message: an event id has ten bits for the index.
 pub const MAX_EVENTS: usize = 1_024;
 
+/// One event of a message, as it stands there.
+#[derive(Debug)]
+pub struct Event<'a> {
+    /// Its bytes; those of the whole message where that is unusable as a whole.
+    pub json: &'a [u8],
+    /// What they say.
+    pub person: Result<Person<'a>, Refusal>,
+}
+
 /// Reads every event of a message, in order; the place in the iteration is the event's index.
 ///
 /// One that cannot become a row is an error in its place and spoils none of the others. A message that is unusable as a
 /// whole (empty, or of too many lines) is a single error, at index 0. A final line feed is allowed; a single object may
 /// itself be spread over lines (as an editor writes it).
-pub fn decode<'a>(payload: &'a [u8], customer: &'a CustomerId) -> impl Iterator<Item = Result<Person<'a>, Refusal>> {
+pub fn events<'a>(payload: &'a [u8], customer: &'a CustomerId) -> impl Iterator<Item = Event<'a>> {
     let payload = payload.trim_ascii();
     let (whole, lines) = match shape(payload) {
-        Shape::Refused(refusal) => (Some(Err(refusal)), None),
-        Shape::Whole => (Some(Person::decode(payload, customer)), None),
+        Shape::Refused(refusal) => (Some(Event { json: payload, person: Err(refusal) }), None),
+        Shape::Whole => (Some(Event { json: payload, person: Person::decode(payload, customer) }), None),
         Shape::Lines => (None, Some(payload.split(|byte| *byte == b'\n'))),
     };
-    whole.into_iter().chain(lines.into_iter().flatten().map(move |line| Person::decode(line, customer)))
+    let line = move |json: &'a [u8]| Event { json, person: Person::decode(json, customer) };
+    whole.into_iter().chain(lines.into_iter().flatten().map(line))
+}
+
+/// [`events`] without their bytes.
+pub fn decode<'a>(payload: &'a [u8], customer: &'a CustomerId) -> impl Iterator<Item = Result<Person<'a>, Refusal>> {
+    events(payload, customer).map(|event| event.person)
 }
 
 enum Shape {

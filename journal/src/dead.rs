@@ -1,0 +1,147 @@
+//! Dead letters: events that can never become a row, kept with their reason.
+//!
+//! An event's dead letter has a subject of its own and is published only where there is none yet, so that it exists once
+//! however often the event is read again.
+
+use async_nats::{
+    HeaderMap,
+    header::HeaderValue,
+    jetstream::{
+        consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull},
+        context::PublishErrorKind,
+    },
+};
+use bytes::Bytes;
+use futures::{StreamExt, future::try_join_all};
+use sluice_model::{CustomerId, EventId, Refusal};
+
+use crate::{
+    Journal, JournalError,
+    subject::{DEAD_STREAM, DeadSubject, header},
+};
+
+/// An event to be buried.
+#[derive(Debug, Clone)]
+pub struct Grave {
+    /// The event.
+    pub id: EventId,
+    /// Whose it is, where its subject says so.
+    pub customer: Option<CustomerId>,
+    /// Why it can never become a row.
+    pub refusal: Refusal,
+    /// The subject of its message.
+    pub subject: String,
+    /// When its message was stored, in nanoseconds since 1970.
+    pub stamp: i64,
+    /// Its bytes.
+    pub payload: Bytes,
+}
+
+/// A buried event.
+#[derive(Debug, Clone)]
+pub struct DeadLetter {
+    /// The event.
+    pub id: EventId,
+    /// Whose it is; `_` where nobody's.
+    pub customer: String,
+    /// The reason's code.
+    pub reason: String,
+    /// The reason for people.
+    pub detail: String,
+    /// When its message was stored, in nanoseconds since 1970.
+    pub stamp: i64,
+    /// Its bytes.
+    pub payload: Bytes,
+}
+
+/// The stream of dead letters.
+#[derive(Debug, Clone)]
+pub struct DeadLetters(Journal);
+
+impl DeadLetters {
+    pub(crate) fn new(journal: Journal) -> Self {
+        Self(journal)
+    }
+
+    /// Stores these, each once. Returns when every one is acknowledged: only then may a position pass them.
+    ///
+    /// # Errors
+    /// Where one is not acknowledged; all may be buried again without harm.
+    pub async fn bury(&self, graves: &[Grave]) -> Result<(), JournalError> {
+        try_join_all(graves.iter().map(|grave| self.bury_one(grave))).await.map(drop)
+    }
+
+    async fn bury_one(&self, grave: &Grave) -> Result<(), JournalError> {
+        const OPERATION: &str = "store a dead letter";
+        let subject = DeadSubject { id: grave.id, customer: grave.customer.as_ref() }.to_string();
+        let mut headers = HeaderMap::new();
+        headers.insert(header::REASON, grave.refusal.reason.code());
+        headers.insert(header::DETAIL, printable(&grave.refusal.detail));
+        headers.insert(header::POSITION, grave.id.position().to_string());
+        headers.insert(header::INDEX, grave.id.index().to_string());
+        headers.insert(header::SUBJECT, printable(&grave.subject));
+        headers.insert(header::STAMP, grave.stamp.to_string());
+        headers.insert(header::EXPECTED_LAST_SUBJECT_SEQUENCE, "0");
+        let ack = self.0.context().publish_with_headers(subject, headers, grave.payload.clone()).await;
+        match ack.map_err(|e| JournalError::new(OPERATION, e))?.await {
+            Ok(_) => {
+                tracing::warn!(event = %grave.id, reason = %grave.refusal.reason, "dead letter");
+                Ok(())
+            }
+            // It is there already: this event was read before.
+            Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => Ok(()),
+            Err(error) => Err(JournalError::new(OPERATION, error)),
+        }
+    }
+
+    /// Every dead letter there is now, oldest first.
+    ///
+    /// # Errors
+    /// Where JetStream does not answer.
+    pub async fn list(&self) -> Result<Vec<DeadLetter>, JournalError> {
+        const OPERATION: &str = "list the dead letters";
+        let error = |e: BoxError| JournalError::new(OPERATION, e);
+        let stream = self.0.context().get_stream(DEAD_STREAM).await.map_err(|e| error(e.into()))?;
+        let mut left = stream.cached_info().state.messages;
+        let config = pull::Config {
+            deliver_policy: DeliverPolicy::All,
+            ack_policy: AckPolicy::None,
+            memory_storage: true,
+            ..pull::Config::default()
+        };
+        let consumer: PullConsumer = stream.create_consumer(config).await.map_err(|e| error(e.into()))?;
+        let mut messages = consumer.messages().await.map_err(|e| error(e.into()))?;
+        let mut letters = Vec::new();
+        while left > 0 {
+            let message = messages.next().await.ok_or_else(|| error("the consumer is gone".into()))?;
+            let (message, _) = message.map_err(|e| error(e.into()))?.split();
+            letters.extend(letter(&message));
+            left -= 1;
+        }
+        Ok(letters)
+    }
+}
+
+type BoxError = crate::journal::BoxError;
+
+/// Reads a dead letter; `None` for what somebody else put into the stream.
+fn letter(message: &async_nats::Message) -> Option<DeadLetter> {
+    let mut tokens = message.subject.split('.').skip(3);
+    let (customer, id) = (tokens.next()?.to_owned(), tokens.next()?.parse().ok()?);
+    let text = |name: &str| {
+        message.headers.as_ref().and_then(|headers| headers.get(name)).map(HeaderValue::as_str).unwrap_or_default()
+    };
+    Some(DeadLetter {
+        id,
+        customer,
+        reason: text(header::REASON).to_owned(),
+        detail: text(header::DETAIL).to_owned(),
+        stamp: text(header::STAMP).parse().unwrap_or_default(),
+        payload: message.payload.clone(),
+    })
+}
+
+/// A text as a header may hold it: no control characters (CR and LF would end the header), and not without bounds.
+fn printable(text: &str) -> String {
+    text.chars().take(500).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}

@@ -1,0 +1,234 @@
+//! Storing events by group commit.
+//!
+//! While a partition's last publish is under way, what arrives for it gathers; then all of it is published at once, the
+//! events of one customer packed into one message. Each fsync of the server so carries as many events as the load makes.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use async_nats::{
+    connection::State,
+    jetstream::{self, ErrorCode, context::PublishErrorKind},
+};
+use bytes::Bytes;
+use futures::future::join_all;
+use sluice_model::{CustomerId, EventId, MAX_EVENTS, MessageBuilder, Partition, Position};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{Journal, subject};
+
+/// Requests that wait for a partition's next round. Beyond them callers wait for a place.
+const QUEUE: usize = 8_192;
+/// Requests of one round.
+const ROUND: usize = 4_096;
+
+/// Why events were not stored, or not surely.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum PublishError {
+    /// There is no connection to NATS: nothing was published. Sending again is safe.
+    #[error("NATS is not reachable; nothing was published")]
+    Disconnected,
+    /// The journal is full: nothing was stored. Sending again later is safe.
+    #[error("the journal is full; nothing was stored")]
+    Full,
+    /// The server refused: nothing was stored.
+    #[error("the journal refused: {0}")]
+    Refused(String),
+    /// The events are too large for one message.
+    #[error("{bytes} bytes in one message; at most {max} are allowed")]
+    TooLarge {
+        /// How large they are.
+        bytes: usize,
+        /// How large they may be.
+        max: usize,
+    },
+    /// No acknowledgement came in time: they may be stored or not.
+    #[error("not acknowledged ({0}); whether the events are stored is unknown")]
+    Unknown(String),
+}
+
+/// Stores events. Cloning is cheap; the clones share the rounds.
+#[derive(Debug, Clone)]
+pub struct Publisher {
+    journal: Journal,
+    queues: Arc<[mpsc::Sender<Request>]>,
+}
+
+#[derive(Debug)]
+struct Request {
+    customer: CustomerId,
+    message: MessageBuilder,
+    stored: oneshot::Sender<Result<EventId, PublishError>>,
+}
+
+impl Publisher {
+    /// Starts one task for each partition; they end when the last clone is gone and all is answered.
+    ///
+    /// `ack_timeout`: how long to wait for the server's acknowledgement. Too low: a busy disk makes outcomes unknown. Too
+    /// high: clients wait that long for a server that is gone.
+    pub fn start(journal: &Journal, ack_timeout: Duration) -> Self {
+        let mut context = jetstream::new(journal.client().clone());
+        context.set_timeout(ack_timeout);
+        let queues = journal.partitions().all().map(|partition| {
+            let (queue, requests) = mpsc::channel(QUEUE);
+            tokio::spawn(run(Partitioned { journal: journal.clone(), context: context.clone(), partition }, requests));
+            queue
+        });
+        Self { journal: journal.clone(), queues: queues.collect() }
+    }
+
+    /// Stores a customer's events in one message, and gives the id of the first; the others' follow it one by one.
+    ///
+    /// # Errors
+    /// See [`PublishError`]: each variant says whether something may have been stored.
+    pub async fn publish(&self, customer: &CustomerId, message: MessageBuilder) -> Result<EventId, PublishError> {
+        let max = max_message_bytes(&self.journal);
+        if message.bytes() > max {
+            return Err(PublishError::TooLarge { bytes: message.bytes(), max });
+        }
+        let (stored, answer) = oneshot::channel();
+        let request = Request { customer: customer.clone(), message, stored };
+        let queue = &self.queues[self.journal.partitions().of(customer).index()];
+        queue.send(request).await.map_err(|_| PublishError::Disconnected)?;
+        answer.await.unwrap_or_else(|_| Err(PublishError::Unknown("the publisher ended".to_owned())))
+    }
+}
+
+/// The most bytes of a message: half of what the server takes, which leaves room for headers and for dead letters.
+pub fn max_message_bytes(journal: &Journal) -> usize {
+    journal.client().server_info().max_payload / 2
+}
+
+struct Partitioned {
+    journal: Journal,
+    context: jetstream::Context,
+    partition: Partition,
+}
+
+async fn run(partition: Partitioned, mut requests: mpsc::Receiver<Request>) {
+    let mut round = Vec::new();
+    while requests.recv_many(&mut round, ROUND).await > 0 {
+        let max_bytes = max_message_bytes(&partition.journal);
+        let packed = pack(round.drain(..), max_bytes);
+        partition.publish(packed).await;
+    }
+}
+
+impl Partitioned {
+    async fn publish(&self, packed: Vec<Packed>) {
+        // A client that has lost its server keeps what is published and sends it later, when the caller has long been
+        // told something else.
+        if self.context.client().connection_state() != State::Connected {
+            packed.into_iter().for_each(|message| message.answer(&Err(PublishError::Disconnected)));
+            return;
+        }
+        let mut waiting = Vec::with_capacity(packed.len());
+        for mut message in packed {
+            let payload = Bytes::from(std::mem::take(&mut message.message).into_payload());
+            let subject = subject::create(self.journal.partitions(), &message.customer);
+            match self.context.publish(subject, payload).await {
+                Ok(ack) => waiting.push((message, ack)),
+                Err(error) => message.answer(&Err(classify(&error))),
+            }
+        }
+        // All at once: an acknowledgement's time limit begins when it is awaited.
+        join_all(waiting.into_iter().map(|(message, ack)| async move {
+            let stored = match ack.await {
+                Ok(ack) => self.position(ack.sequence),
+                Err(error) => Err(classify(&error)),
+            };
+            message.answer(&stored);
+        }))
+        .await;
+    }
+
+    fn position(&self, sequence: u64) -> Result<Position, PublishError> {
+        Position::new(sequence)
+            .filter(|position| position.partition() == self.partition)
+            .ok_or_else(|| PublishError::Refused(format!("sequence {sequence} is not one of {}", self.partition)))
+    }
+}
+
+fn classify(error: &jetstream::context::PublishError) -> PublishError {
+    match error.kind() {
+        PublishErrorKind::StreamNotFound => PublishError::Refused("the partition's stream is missing".to_owned()),
+        PublishErrorKind::MaxPayloadExceeded => PublishError::Refused(error.to_string()),
+        PublishErrorKind::Other => {
+            let source = std::error::Error::source(error).and_then(|e| e.downcast_ref::<jetstream::Error>());
+            match source {
+                Some(refused) if refused.error_code() == ErrorCode::STREAM_STORE_FAILED => PublishError::Full,
+                Some(refused) => PublishError::Refused(refused.to_string()),
+                None => PublishError::Unknown(error.to_string()),
+            }
+        }
+        _ => PublishError::Unknown(error.to_string()),
+    }
+}
+
+/// Several requests' events in one message.
+#[derive(Debug)]
+struct Packed {
+    customer: CustomerId,
+    message: MessageBuilder,
+    parts: Vec<(usize, oneshot::Sender<Result<EventId, PublishError>>)>,
+}
+
+impl Packed {
+    fn answer(self, stored: &Result<Position, PublishError>) {
+        for (first, asker) in self.parts {
+            // Whoever asked may be gone by now; that changes nothing of what is stored.
+            let _ = asker.send(stored.clone().map(|position| position.event(first)));
+        }
+    }
+}
+
+/// Packs the requests of a round: as few messages as the limits allow, a customer's events in the order they came.
+fn pack(requests: impl Iterator<Item = Request>, max_bytes: usize) -> Vec<Packed> {
+    let mut packed: Vec<Packed> = Vec::new();
+    let mut open: HashMap<CustomerId, usize> = HashMap::new();
+    for Request { customer, message, stored } in requests {
+        let fits = |packed: &Packed| {
+            packed.message.events() + message.events() <= MAX_EVENTS
+                && packed.message.bytes() + 1 + message.bytes() <= max_bytes
+        };
+        match open.get(&customer).map(|index| &mut packed[*index]).filter(|packed| fits(packed)) {
+            Some(packed) => {
+                let first = packed.message.append(&message);
+                packed.parts.push((first, stored));
+            }
+            None => {
+                open.insert(customer.clone(), packed.len());
+                packed.push(Packed { customer, message, parts: vec![(0, stored)] });
+            }
+        }
+    }
+    packed
+}
+
+#[cfg(test)]
+mod tests {
+    use sluice_model::Person;
+
+    use super::*;
+
+    fn request(customer: &str, events: usize) -> Request {
+        let mut message = MessageBuilder::new();
+        for _ in 0..events {
+            message.push(&Person { name: "a".into(), address: "b".into() });
+        }
+        Request { customer: customer.parse().unwrap(), message, stored: oneshot::channel().0 }
+    }
+
+    #[test]
+    fn a_round_packs_each_customers_events_in_order_within_both_limits() {
+        let requests = [("1", 1), ("2", 2), ("1", 3), ("1", 1_022), ("1", 1)].map(|(c, n)| request(c, n));
+        let packed = pack(requests.into_iter(), 1 << 20);
+        let shape: Vec<_> = packed
+            .iter()
+            .map(|p| (p.customer.as_str(), p.message.events(), p.parts.iter().map(|part| part.0).collect::<Vec<_>>()))
+            .collect();
+        assert_eq!(shape, [("1", 4, vec![0, 1]), ("2", 2, vec![0]), ("1", 1_023, vec![0, 1_022])]);
+        // 26 bytes an event: two of them and the line feed are 53.
+        let small = pack([request("1", 1), request("1", 1), request("1", 1)].into_iter(), 53);
+        assert_eq!(small.iter().map(|p| p.message.events()).collect::<Vec<_>>(), [2, 1]);
+    }
+}

@@ -1,0 +1,236 @@
+//! Reading a partition from a position on.
+//!
+//! JetStream skips a hole or a trimmed prefix silently; whoever computes positions from what it delivers would lose
+//! events so. A [`Reader`] therefore checks that the first message is exactly the one asked for and each next one is the
+//! previous plus one, and ends with an error otherwise. A reader also ends whenever its consumer does: whoever opens the
+//! next one starts from a position that it has checked again.
+
+use std::time::Duration;
+
+use async_nats::{
+    HeaderMap, Subject,
+    jetstream::{
+        consumer::{AckPolicy, DeliverPolicy, PullConsumer, ReplayPolicy, pull},
+        stream::DirectGetErrorKind,
+    },
+};
+use bytes::Bytes;
+use futures::StreamExt;
+use sluice_model::{CustomerId, PartitionCount, Position, Refusal};
+
+use crate::{
+    Journal, JournalError,
+    subject::{customer_of, stream_name},
+};
+
+/// Messages asked for ahead of their use. Fewer cost throughput, more cost memory; 2,000 of 200 bytes are 400 KB.
+const PULL_MESSAGES: usize = 2_000;
+/// Bytes asked for ahead; more than the largest message a server takes by default (1 MiB).
+const PULL_BYTES: usize = 8 << 20;
+/// A chunk ends with the message that brings it to this size.
+const CHUNK_BYTES: usize = 1 << 20;
+/// The server says this often that it has nothing new; two missed, and the reader ends.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// The server forgets a consumer that nobody pulls from for this long.
+const INACTIVE: Duration = Duration::from_secs(60);
+
+/// A message of the journal.
+#[derive(Debug, Clone)]
+pub struct Message {
+    /// Its place.
+    pub position: Position,
+    /// When it was stored: the server's clock, in nanoseconds since 1970.
+    pub stamp: i64,
+    /// What it was stored under.
+    pub subject: Subject,
+    /// Its headers.
+    pub headers: Option<HeaderMap>,
+    /// The events.
+    pub payload: Bytes,
+}
+
+impl Message {
+    /// The customer whose events these are, as text of the subject.
+    ///
+    /// # Errors
+    /// A refusal of the whole message: see [`customer_of`].
+    pub fn customer(&self, partitions: PartitionCount) -> Result<&str, Refusal> {
+        customer_of(&self.subject, self.position.partition(), partitions)
+    }
+
+    /// [`Message::customer`] as a value of its own.
+    ///
+    /// # Errors
+    /// A refusal of the whole message.
+    pub fn event_of(&self, partitions: PartitionCount) -> Result<CustomerId, Refusal> {
+        Ok(self.customer(partitions)?.parse().expect("a subject's customer was checked"))
+    }
+}
+
+/// Why reading ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The connection or the consumer is gone. Read on from the next position with a new reader.
+    #[error("reading was interrupted")]
+    Interrupted(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The journal no longer holds the position.
+    #[error("the journal begins at {first:?} ({first}); {wanted:?} ({wanted}) is gone")]
+    Trimmed {
+        /// What was asked for.
+        wanted: Position,
+        /// The first that is there.
+        first: Position,
+    },
+    /// The journal ends before the position: it lost its tail, or is another journal.
+    #[error("the journal ends at {last:?} ({last}); {wanted:?} ({wanted}) lies beyond its end")]
+    Beyond {
+        /// What was asked for.
+        wanted: Position,
+        /// The last that was given.
+        last: Position,
+    },
+    /// Something other than the next position was delivered.
+    #[error("the journal has a gap: {wanted:?} ({wanted}) was due, {found:?} ({found}) came")]
+    Gap {
+        /// What was due.
+        wanted: Position,
+        /// What came.
+        found: Position,
+    },
+}
+
+impl ReadError {
+    /// Whether opening another reader at the same position may help. Else the partition has to be looked at by somebody.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Interrupted(_))
+    }
+
+    fn interrupted(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Interrupted(source.into())
+    }
+}
+
+/// Reads one partition's messages in order, without a gap. Nothing is acknowledged: the shards know how far they are.
+pub struct Reader {
+    messages: pull::Stream,
+    next: Position,
+    partitions: PartitionCount,
+}
+
+/// Opens a reader at `from`.
+pub(crate) async fn open(journal: &Journal, from: Position) -> Result<Reader, ReadError> {
+    let partition = from.partition();
+    let bounds = journal.bounds(partition).await.map_err(ReadError::interrupted)?;
+    if from < bounds.first {
+        return Err(ReadError::Trimmed { wanted: from, first: bounds.first });
+    }
+    if from > bounds.last.next() {
+        return Err(ReadError::Beyond { wanted: from, last: bounds.last });
+    }
+    let config = pull::Config {
+        deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: from.get() },
+        ack_policy: AckPolicy::None,
+        replay_policy: ReplayPolicy::Instant,
+        filter_subject: String::new(),
+        headers_only: false,
+        inactive_threshold: INACTIVE,
+        memory_storage: true,
+        num_replicas: 1,
+        description: Some("reads a partition from a position on".to_owned()),
+        // The rest are limits and features of consumers that acknowledge.
+        ..pull::Config::default()
+    };
+    let consumer: PullConsumer = journal
+        .context()
+        .create_consumer_on_stream(config, stream_name(partition))
+        .await
+        .map_err(ReadError::interrupted)?;
+    let messages = consumer
+        .stream()
+        .max_messages_per_batch(PULL_MESSAGES)
+        .max_bytes_per_batch(PULL_BYTES)
+        .heartbeat(HEARTBEAT)
+        .messages()
+        .await
+        .map_err(ReadError::interrupted)?;
+    Ok(Reader { messages, next: from, partitions: journal.partitions() })
+}
+
+impl Reader {
+    /// The position that comes next.
+    pub fn next_position(&self) -> Position {
+        self.next
+    }
+
+    /// How many partitions the journal has.
+    pub fn partitions(&self) -> PartitionCount {
+        self.partitions
+    }
+
+    /// The next messages: waits for one, then takes what is there already, up to `max` messages or about 1 MiB.
+    ///
+    /// May be cancelled: it waits only before it has taken a message.
+    ///
+    /// # Errors
+    /// See [`ReadError`]; the reader is of no more use then.
+    pub async fn next_chunk(&mut self, max: usize) -> Result<Vec<Message>, ReadError> {
+        let mut chunk = Vec::new();
+        let mut bytes = 0;
+        let first = self.messages.next().await;
+        let mut delivered = Some(first);
+        while let Some(item) = delivered {
+            let message = self.check(item)?;
+            bytes += message.payload.len();
+            chunk.push(message);
+            if chunk.len() >= max || bytes >= CHUNK_BYTES {
+                break;
+            }
+            delivered = match futures::poll!(self.messages.next()) {
+                std::task::Poll::Ready(item) => Some(item),
+                std::task::Poll::Pending => None,
+            };
+        }
+        Ok(chunk)
+    }
+
+    fn check(
+        &mut self,
+        item: Option<Result<async_nats::jetstream::Message, pull::MessagesError>>,
+    ) -> Result<Message, ReadError> {
+        let message = item.ok_or_else(|| ReadError::interrupted("the consumer is gone"))?;
+        let message = message.map_err(ReadError::interrupted)?;
+        let (sequence, stamp) = {
+            let info = message.info().map_err(ReadError::interrupted)?;
+            (info.stream_sequence, info.published.unix_timestamp_nanos())
+        };
+        let position = Position::new(sequence)
+            .ok_or_else(|| ReadError::interrupted(format!("sequence {sequence} is not one of a journal")))?;
+        if position != self.next {
+            return Err(ReadError::Gap { wanted: self.next, found: position });
+        }
+        self.next = position.next();
+        let (message, _) = message.split();
+        Ok(Message {
+            position,
+            stamp: i64::try_from(stamp).unwrap_or(i64::MAX),
+            subject: message.subject,
+            headers: message.headers,
+            payload: message.payload,
+        })
+    }
+}
+
+/// When the message at a position was stored, if it is there.
+pub(crate) async fn stamp(journal: &Journal, position: Position) -> Result<Option<i64>, JournalError> {
+    const OPERATION: &str = "fetch the message at a stored position";
+    let stream = journal
+        .context()
+        .get_stream_no_info(stream_name(position.partition()))
+        .await
+        .map_err(|e| JournalError::new(OPERATION, e))?;
+    match stream.direct_get(position.get()).await {
+        Ok(message) => Ok(i64::try_from(message.time.unix_timestamp_nanos()).ok()),
+        Err(error) if matches!(error.kind(), DirectGetErrorKind::NotFound) => Ok(None),
+        Err(error) => Err(JournalError::new(OPERATION, error)),
+    }
+}

@@ -1,0 +1,48 @@
+//! The knobs of a journal.
+
+use clap::Args;
+use sluice_model::PartitionCount;
+
+/// How a journal is made where there is none; one that exists is taken as it is, and refused where it contradicts.
+#[derive(Debug, Clone, Args)]
+pub struct Settings {
+    /// Partitions of a new journal: fixed for its life, 1 to 512. 4 where neither this nor a journal says otherwise.
+    /// Too few: one writer worker per partition is the most that can work at once. Too many: smaller group commits, and
+    /// as many position rows in every shard.
+    #[arg(long, env = "JOURNAL_PARTITIONS")]
+    pub journal_partitions: Option<PartitionCount>,
+    /// Copies of every stream: 1 on one server, 3 in a cluster. One copy too few: a lost server takes acknowledged
+    /// events with it.
+    #[arg(long, env = "JOURNAL_REPLICAS", default_value_t = 1)]
+    pub journal_replicas: usize,
+    /// The most bytes of one partition's stream; the server sets them aside at once. Too low: a shard that is down for
+    /// long fills the journal, and ingest answers 503. Too high: the server refuses to make the stream.
+    #[arg(long, env = "JOURNAL_MAX_BYTES", default_value_t = 1 << 30)]
+    pub journal_max_bytes: i64,
+    /// How long a publish with an idempotency key is known again, in seconds. Too low: a late retry makes a second row.
+    /// Too high: about 190 bytes of server memory for each key of that time.
+    #[arg(long, env = "JOURNAL_DUPLICATE_WINDOW_S", default_value_t = 120)]
+    pub journal_duplicate_window_s: u64,
+}
+
+impl Settings {
+    /// The partitions of a journal that nobody has said anything about.
+    pub const DEFAULT_PARTITIONS: u16 = 4;
+
+    /// The partitions that a new journal gets.
+    pub fn partitions_of_a_new_journal(&self) -> PartitionCount {
+        let default = || PartitionCount::try_from(Self::DEFAULT_PARTITIONS).expect("4 is from 1 to 512");
+        self.journal_partitions.unwrap_or_else(default)
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            journal_partitions: None,
+            journal_replicas: 1,
+            journal_max_bytes: 1 << 30,
+            journal_duplicate_window_s: 120,
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What the journal's streams have to look like.
+
+use std::{collections::HashMap, time::Duration};
+
+use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
+use sluice_model::{Partition, PartitionCount, Position};
+
+use crate::{
+    Settings,
+    subject::{DEAD_STREAM, DEAD_SUBJECTS, stream_name, stream_subjects},
+};
+
+const JOURNAL_ID: &str = "sluice.journal_id";
+const PARTITIONS: &str = "sluice.partitions";
+
+/// Dead letters are few; this many bytes of them and the writer waits until somebody looks.
+const DEAD_MAX_BYTES: i64 = 256 << 20;
+
+/// A journal's name tag, kept in the metadata of each of its streams.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tag {
+    /// The random id.
+    pub journal_id: String,
+    /// How many partitions it was made with.
+    pub partitions: PartitionCount,
+}
+
+impl Tag {
+    /// The tag of a stream, if it bears one.
+    pub fn of(config: &Config) -> Option<Self> {
+        Some(Self {
+            journal_id: config.metadata.get(JOURNAL_ID)?.clone(),
+            partitions: config.metadata.get(PARTITIONS)?.parse().ok()?,
+        })
+    }
+
+    fn metadata(&self) -> HashMap<String, String> {
+        HashMap::from([
+            (JOURNAL_ID.to_owned(), self.journal_id.clone()),
+            (PARTITIONS.to_owned(), self.partitions.to_string()),
+        ])
+    }
+}
+
+/// The stream of one partition, as it is made.
+///
+/// `discard: new` with limits retention: a full journal refuses, it never drops. `deny_delete` and no age limit: only a
+/// purge of a prefix can remove anything, so positions stay contiguous.
+pub fn partition_config(partition: Partition, tag: &Tag, settings: &Settings) -> Config {
+    Config {
+        name: stream_name(partition),
+        subjects: vec![stream_subjects(partition)],
+        first_sequence: Some(Position::first(partition).get()),
+        max_bytes: settings.journal_max_bytes,
+        deny_delete: true,
+        metadata: tag.metadata(),
+        ..base(settings)
+    }
+}
+
+/// The stream of dead letters. Its messages are deleted one by one, by `writer dead drop`.
+pub fn dead_config(tag: &Tag, settings: &Settings) -> Config {
+    Config {
+        name: DEAD_STREAM.to_owned(),
+        subjects: vec![DEAD_SUBJECTS.to_owned()],
+        max_bytes: DEAD_MAX_BYTES,
+        metadata: tag.metadata(),
+        ..base(settings)
+    }
+}
+
+/// What all our streams have in common; the rest of the struct are features that we do not use.
+fn base(settings: &Settings) -> Config {
+    Config {
+        storage: StorageType::File,
+        retention: RetentionPolicy::Limits,
+        discard: DiscardPolicy::New,
+        max_messages: -1,
+        max_messages_per_subject: -1,
+        max_age: Duration::ZERO,
+        num_replicas: settings.journal_replicas,
+        duplicate_window: Duration::from_secs(settings.journal_duplicate_window_s),
+        allow_direct: true,
+        ..Config::default()
+    }
+}
+
+/// Says what of an existing stream contradicts the protocol, one line for each setting.
+///
+/// Size, copies and duplicate window are the operator's to change, and are not compared.
+pub fn contradictions(found: &Config, wanted: &Config) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut compare = |what: &str, found: String, wanted: String| {
+        if found != wanted {
+            lines.push(format!("{what} is {found}, has to be {wanted}"));
+        }
+    };
+    compare("subjects", format!("{:?}", found.subjects), format!("{:?}", wanted.subjects));
+    compare("storage", format!("{:?}", found.storage), format!("{:?}", wanted.storage));
+    compare("retention", format!("{:?}", found.retention), format!("{:?}", wanted.retention));
+    compare("discard", format!("{:?}", found.discard), format!("{:?}", wanted.discard));
+    compare("max_msgs", found.max_messages.to_string(), wanted.max_messages.to_string());
+    let per_subject = (found.max_messages_per_subject.to_string(), wanted.max_messages_per_subject.to_string());
+    compare("max_msgs_per_subject", per_subject.0, per_subject.1);
+    compare("max_age", format!("{:?}", found.max_age), format!("{:?}", wanted.max_age));
+    compare("deny_delete", found.deny_delete.to_string(), wanted.deny_delete.to_string());
+    compare("first_seq", format!("{:?}", found.first_sequence), format!("{:?}", wanted.first_sequence));
+    compare("allow_direct", found.allow_direct.to_string(), wanted.allow_direct.to_string());
+    compare("allow_rollup_hdrs", found.allow_rollup.to_string(), wanted.allow_rollup.to_string());
+    compare("journal id and partitions", format!("{:?}", Tag::of(found)), format!("{:?}", Tag::of(wanted)));
+    lines
+}

@@ -1,0 +1,125 @@
+//! Every name that NATS knows us by.
+
+use std::fmt;
+
+use sluice_model::{CustomerId, EventId, Partition, PartitionCount, Person, Reason, Refusal};
+
+/// The stream of dead letters.
+pub const DEAD_STREAM: &str = "DEAD";
+/// What the stream of dead letters listens to.
+pub const DEAD_SUBJECTS: &str = "dead.>";
+
+/// The stream of a partition.
+pub fn stream_name(partition: Partition) -> String {
+    format!("JOURNAL-{partition}")
+}
+
+/// What a partition's stream listens to: everything below its number, so that nothing the mapping leads there is lost
+/// without a word.
+pub fn stream_subjects(partition: Partition) -> String {
+    format!("journal.{partition}.>")
+}
+
+/// The line of the server's configuration that leads `person.create.<customer>` into the customer's partition.
+pub fn mapping(partitions: PartitionCount) -> String {
+    format!(
+        r#"mappings {{ "person.*.*": "journal.{{{{partition({partitions},2)}}}}.person.{{{{wildcard(1)}}}}.{{{{wildcard(2)}}}}" }}"#
+    )
+}
+
+/// What an outside publisher writes to; the server's mapping turns it into [`Subject`]'s form.
+pub fn public_create(customer: &CustomerId) -> String {
+    format!("{}.create.{customer}", Person::TABLE)
+}
+
+/// Where a customer's new person is stored: `journal.<partition>.person.create.<customer>`.
+pub fn create(partitions: PartitionCount, customer: &CustomerId) -> String {
+    format!("journal.{}.{}.create.{customer}", partitions.of(customer), Person::TABLE)
+}
+
+/// Reads the customer of a "create this person" subject, as stored in `partition`.
+///
+/// # Errors
+/// A refusal where the subject means something else, names no customer id, or stands in a partition other than its
+/// customer's (which only a wrong account mapping or a publisher beside it can bring about).
+pub fn customer_of(subject: &str, partition: Partition, partitions: PartitionCount) -> Result<&str, Refusal> {
+    let unknown = || Refusal::new(Reason::UnknownSubject, format!("nothing is done with {subject:?} here"));
+    let mut tokens = subject.splitn(5, '.');
+    let (journal, number) = (tokens.next(), tokens.next());
+    let (table, verb, customer) = (tokens.next(), tokens.next(), tokens.next());
+    if (journal, table, verb) != (Some("journal"), Some(Person::TABLE), Some("create")) {
+        return Err(unknown());
+    }
+    let (number, customer) = (number.ok_or_else(unknown)?, customer.ok_or_else(unknown)?);
+    CustomerId::check(customer).map_err(|e| Refusal::new(Reason::InvalidCustomer, format!("{customer:?}: {e}")))?;
+    if partitions.of_token(customer) != partition || number.parse() != Ok(partition.number()) {
+        let right = partitions.of_token(customer);
+        let detail = format!("{subject:?} is in partition {partition}, customer {customer} belongs to {right}");
+        return Err(Refusal::new(Reason::WrongPartition, detail));
+    }
+    Ok(customer)
+}
+
+/// The subject of an event's dead letter: `dead.<partition>.<table>.<customer>.<event id>`.
+///
+/// Where there is no valid customer, `_` stands in its place: that is no customer id.
+pub struct DeadSubject<'a> {
+    /// The event.
+    pub id: EventId,
+    /// Whose it is, if anybody's.
+    pub customer: Option<&'a CustomerId>,
+}
+
+impl fmt::Display for DeadSubject<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let customer = self.customer.map_or("_", CustomerId::as_str);
+        write!(f, "dead.{}.{}.{customer}.{}", self.id.position().partition(), Person::TABLE, self.id)
+    }
+}
+
+/// Names of message headers.
+pub mod header {
+    /// A dead letter's reason code.
+    pub const REASON: &str = "Sluice-Reason";
+    /// A dead letter's text for people.
+    pub const DETAIL: &str = "Sluice-Detail";
+    /// The position of the message that the dead event came in.
+    pub const POSITION: &str = "Sluice-Position";
+    /// The dead event's index in that message.
+    pub const INDEX: &str = "Sluice-Index";
+    /// The subject of that message.
+    pub const SUBJECT: &str = "Sluice-Subject";
+    /// When that message was stored, in nanoseconds since 1970.
+    pub const STAMP: &str = "Sluice-Stamp";
+    /// The only stream that a publish may be stored in.
+    pub const EXPECTED_STREAM: &str = "Nats-Expected-Stream";
+    /// The stream sequence that the last stored message must have.
+    pub const EXPECTED_LAST_SEQUENCE: &str = "Nats-Expected-Last-Sequence";
+    /// The stream sequence that the last message of the same subject must have; 0 for none.
+    pub const EXPECTED_LAST_SUBJECT_SEQUENCE: &str = "Nats-Expected-Last-Subject-Sequence";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(subject: &str) -> Result<&str, Reason> {
+        let partitions = PartitionCount::try_from(4).unwrap();
+        let partition = partitions.of_token("42");
+        customer_of(subject, partition, partitions).map_err(|refusal| refusal.reason)
+    }
+
+    #[test]
+    fn only_a_create_subject_of_a_customer_in_its_own_partition_is_an_event() {
+        let partitions = PartitionCount::try_from(4).unwrap();
+        let own = partitions.of_token("42");
+        let other = (own.number() + 1) % 4;
+        assert_eq!(of(&create(partitions, &"42".parse().unwrap())), Ok("42"));
+        assert_eq!(of(&format!("journal.{other}.person.create.42")), Err(Reason::WrongPartition));
+        assert_eq!(of(&format!("journal.{own}.person.delete.42")), Err(Reason::UnknownSubject));
+        assert_eq!(of(&format!("journal.{own}.animal.create.42")), Err(Reason::UnknownSubject));
+        assert_eq!(of(&format!("journal.{own}.person.create")), Err(Reason::UnknownSubject));
+        assert_eq!(of(&format!("journal.{own}.person.create.*")), Err(Reason::InvalidCustomer));
+        assert_eq!(of(&format!("journal.{own}.person.create.42.more")), Err(Reason::InvalidCustomer));
+    }
+}
