@@ -1,2 +1,15 @@
-//! ingest
-fn main() {}
+//! The ingest service; see the library for what it does.
+
+use clap::Parser;
+use sluice_ingest::{Config, run};
+use sluice_service::{shutdown, telemetry};
+use tokio::net::TcpListener;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let config = Config::parse();
+    telemetry::init(&config.telemetry)?;
+    let shutdown = shutdown::on_signal()?;
+    let listener = TcpListener::bind(config.listen).await?;
+    run(config, listener, shutdown).await
+}

@@ -1,2 +1,54 @@
-//! loadgen
-fn main() {}
+//! `loadgen`: see the library's page. Exit status: 0 all is well, 1 something failed or is wrong, 2 it could not be
+//! found out, 130 interrupted.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use sluice_loadgen::{
+    args::{Cli, Command},
+    run, verify,
+};
+use sluice_service::{shutdown, telemetry};
+
+const WRONG: u8 = 1;
+const UNKNOWN: u8 = 2;
+const INTERRUPTED: u8 = 130;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match execute(&cli).await {
+        Ok(code) => code,
+        Err(error) => {
+            tell_failure(&error);
+            ExitCode::from(UNKNOWN)
+        }
+    }
+}
+
+async fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
+    telemetry::init(&cli.telemetry)?;
+    match &cli.command {
+        Command::Run(args) => {
+            let stop = shutdown::on_signal()?;
+            let summary = run::run(args, stop.clone()).await?;
+            summary.tell(args.json)?;
+            Ok(match summary {
+                summary if summary.failed > 0 => ExitCode::from(WRONG),
+                _ if stop.is_cancelled() => ExitCode::from(INTERRUPTED),
+                _ => ExitCode::SUCCESS,
+            })
+        }
+        // Interrupted, it simply ends: it changes nothing anywhere.
+        Command::Verify(args) => {
+            let report = Box::pin(verify::run(args)).await?;
+            report.tell(args.json)?;
+            Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::from(WRONG) })
+        }
+    }
+}
+
+#[allow(clippy::print_stderr, reason = "the last word of a command that failed, also where logging is off")]
+fn tell_failure(error: &anyhow::Error) {
+    eprintln!("loadgen: {error:#}");
+}

@@ -50,6 +50,13 @@ impl Rows {
         self.places.push(Place { id, start, customer_bytes, name_bytes, address_bytes });
     }
 
+    /// Adds all rows of another list.
+    pub fn append(&mut self, other: &Self) {
+        let offset = self.text.len();
+        self.text.push_str(&other.text);
+        self.places.extend(other.places.iter().map(|place| Place { start: place.start + offset, ..*place }));
+    }
+
     /// How many rows there are.
     pub fn len(&self) -> usize {
         self.places.len()
@@ -124,6 +131,9 @@ mod tests {
         let second = Row { customer_id: "forty-two", id: position.event(1), name: "näme 1", address: "" };
         assert_eq!(rows.get(1), Some(second));
         assert_eq!((rows.iter().len(), rows.get(2)), (2, None));
+        let mut twice = rows.clone();
+        twice.append(&rows);
+        assert!(twice.iter().eq(rows.iter().chain(rows.iter())));
         rows.retain(|id| id.index() == 1);
         assert_eq!(rows.range(0..1).next(), Some(second));
         rows.clear();

@@ -1,1 +1,34 @@
-//! shard
+//! One shard database: rows and, beside them, how far it has read each partition of the journal.
+//!
+//! Both move in one transaction. That is all of Sluice's exactly-once: a shard that crashed, or came back from an
+//! older copy, says itself where to read on. Read in this order:
+//!
+//! 1. [`address`]: [`ShardAddress`]: engine, place and credentials (never printed).
+//! 2. [`batch`]: [`Batch`]: the rows and the [`Advance`]s that one transaction stores.
+//! 3. [`error`]: [`ShardError`] and its [`Class`]: what a lane does about it.
+//! 4. [`shard`]: [`Shard`]: register, connect, append, read back.
+//! 5. `append`: the lane's transaction, once for all engines; `lane_rule` and `bisection` are its pure parts. `registration`
+//!    and `schema` are what makes a database a shard.
+//! 6. `engine`: the closed set of engines; `postgres`, `sqlite`: all SQL of one engine. Another engine is another such
+//!    file, a variant there, and one in [`Flavor`].
+//!
+//! `tests/conformance.rs` is one suite that every engine runs.
+
+pub mod address;
+mod append;
+pub mod batch;
+mod bisection;
+mod engine;
+pub mod error;
+mod fault;
+mod lane_rule;
+mod postgres;
+mod registration;
+mod schema;
+pub mod shard;
+mod sqlite;
+
+pub use address::{Flavor, ShardAddress};
+pub use batch::{Advance, Batch, RefusedRow, StoredPosition};
+pub use error::{Class, Operation, ShardError};
+pub use shard::{Counts, Identity, Shard, StoredRow, register};

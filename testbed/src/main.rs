@@ -1,2 +1,34 @@
-//! testbed
-fn main() {}
+//! `testbed`: see the library's page. Exit status: 0 all is well, 1 a row is wrong or something failed, 130 interrupted.
+
+mod args;
+mod demo;
+mod interrupt;
+mod keep;
+mod report;
+
+use std::process::ExitCode;
+
+use args::{Cli, Command};
+use clap::Parser;
+use sluice_service::telemetry;
+use sluice_testbed::Progress;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match execute(Cli::parse()).await {
+        Ok(code) => code,
+        Err(error) => {
+            Progress::Shown.line(&format!("testbed: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
+    telemetry::init(&cli.telemetry)?;
+    let stop = interrupt::token()?;
+    match cli.command {
+        Command::Demo(args) => demo::run(&args, &stop).await,
+        Command::Fleet(args) => keep::run(&args, &stop).await,
+    }
+}

@@ -1,0 +1,213 @@
+//! The HTTP face. JSON in and out; every error is a problem document that names the offending place.
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{
+        DefaultBodyLimit, FromRequest, FromRequestParts, Path, Query, Request, State, rejection::BytesRejection,
+    },
+    http::{StatusCode, header, request::Parts},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use serde::de::DeserializeOwned;
+use sluice_model::CustomerId;
+use sluice_service::Problem;
+
+use crate::{
+    answer::Directory,
+    api::{
+        self, AtQuery, CustomerRoutes, Destination, ListedShard, NewShard, Place, ReadQuestions, Route, RouteAnswer,
+        Routes, ShardCredentials, Shards, WriteQuestions,
+    },
+};
+
+/// The longest that one request may take. Above what registering a slow database may (20 s).
+const REQUEST_LIMIT: Duration = Duration::from_secs(30);
+/// The largest body. 1,000 questions of the longest kind take about 110 KiB.
+const BODY_BYTES: usize = 256 * 1024;
+
+type Answer<T> = Result<Json<T>, Problem>;
+
+/// Where the directory will be once it is open. Until then `/readyz` and all questions are answered with 503.
+#[derive(Debug, Clone, Default)]
+pub struct Slot(Arc<OnceLock<Arc<Directory>>>);
+
+impl Slot {
+    /// From now on there is a directory.
+    pub fn open(&self, directory: Arc<Directory>) {
+        // Only one directory is ever opened in a process' life; a second one would find the first, and that is no harm.
+        let _ = self.0.set(directory);
+    }
+}
+
+/// Every path of the face, with `/livez` and `/readyz`.
+pub fn router(slot: Slot) -> Router {
+    let ready = slot.clone();
+    let health = sluice_service::http::health(move || {
+        let open = ready.0.get().is_some();
+        async move { open }
+    });
+    Router::new()
+        .route("/write/{customer}", get(write_one))
+        .route("/read/{customer}", get(read_one))
+        .route("/write", post(write_many))
+        .route("/read", post(read_many))
+        .route("/shards", get(list_shards).post(register_shard))
+        .route("/shards/credentials", get(credentials))
+        .route("/customers/{customer}", get(show_customer).put(place_customer))
+        .with_state(slot)
+        .merge(health)
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method)
+        .layer(middleware::from_fn(limit_time))
+        .layer(DefaultBodyLimit::max(BODY_BYTES))
+}
+
+/// `GET /write/{customer}[?at=POSITION]`: where to write now, or where an event at that position belongs, with
+/// credentials. An unknown customer is placed by policy. 404 `unknown_customer` where it is refused; 503
+/// `no_open_shard` where it has to wait for a shard.
+async fn write_one(Open(open): Open, Customer(customer): Customer, At(query): At) -> Answer<Destination> {
+    open.write_one(customer, query.at.map(|at| at.0)).await.map(Json)
+}
+
+/// `GET /read/{customer}`: where its rows are, with credentials. Places nobody. 404 `unknown_customer`.
+async fn read_one(Open(open): Open, Customer(customer): Customer) -> Answer<Destination> {
+    open.read_one(customer).await.map(Json)
+}
+
+/// `POST /write` `{"customers":[{"customer":"1","at":123}]}`: for up to 1,000 in one transaction:
+/// `{"routes":[{"shard","from"} | {"refused":true}]}`, in the order of the questions.
+async fn write_many(Open(open): Open, Body(questions): Body<WriteQuestions>) -> Answer<Routes<RouteAnswer>> {
+    open.write_many(questions).await.map(Json)
+}
+
+/// `POST /read` `{"customers":["1"]}`: for up to 1,000: `{"routes":[{"shard","from"} | null]}`. Places nobody.
+async fn read_many(Open(open): Open, Body(questions): Body<ReadQuestions>) -> Answer<Routes<Option<Route>>> {
+    open.read_many(questions).await.map(Json)
+}
+
+/// `GET /shards`: `{"shards":[..]}`, by name, with the number of customers on each, never with a password.
+async fn list_shards(Open(open): Open) -> Answer<Shards<ListedShard>> {
+    open.shards().await.map(Json)
+}
+
+/// `GET /shards/credentials`: `{"shards":[..]}` with passwords, for writers and readers.
+async fn credentials(Open(open): Open) -> Answer<Shards<ShardCredentials>> {
+    open.credentials().await.map(Json)
+}
+
+/// `POST /shards` `{"name","flavor","host","port","user","password","database","pool"}`: makes a database a shard. 201.
+/// 422 names a bad field, or says why the database refused; 409 `shard_exists`; 502 where it does not answer.
+async fn register_shard(
+    Open(open): Open,
+    Body(new): Body<NewShard>,
+) -> Result<(StatusCode, Json<ListedShard>), Problem> {
+    open.register(new).await.map(|shard| (StatusCode::CREATED, Json(shard)))
+}
+
+/// `GET /customers/{customer}`: `{"customer","routes":[{"shard","from"}]}`, the newest last. 404 `unknown_customer`.
+async fn show_customer(Open(open): Open, Customer(customer): Customer) -> Answer<CustomerRoutes> {
+    open.customer(customer).await.map(Json)
+}
+
+/// `PUT /customers/{customer}` `{"shard":NAME}`: places it before its first event, or confirms that it is there. 409
+/// where it is elsewhere, or the shard takes no (more) customers; 404 `no_such_shard`.
+async fn place_customer(
+    Open(open): Open,
+    Customer(customer): Customer,
+    Body(place): Body<Place>,
+) -> Answer<CustomerRoutes> {
+    open.place(customer, &place.shard).await.map(Json)
+}
+
+async fn no_such_path(request: Request) -> Problem {
+    let detail = format!("there is nothing at {}", request.uri().path());
+    Problem::new(StatusCode::NOT_FOUND, "no_such_path", detail).at(format!("path: {}", request.uri().path()))
+}
+
+async fn no_such_method(request: Request) -> Problem {
+    let detail = format!("{} is not possible at {}", request.method(), request.uri().path());
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "no_such_method", detail)
+}
+
+async fn limit_time(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(REQUEST_LIMIT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            let detail = format!("no answer within {} s", REQUEST_LIMIT.as_secs());
+            Problem::new(StatusCode::GATEWAY_TIMEOUT, "timeout", detail).retry_after(1).into_response()
+        }
+    }
+}
+
+/// The directory, where it is open.
+struct Open(Arc<Directory>);
+
+impl FromRequestParts<Slot> for Open {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, slot: &Slot) -> Result<Self, Problem> {
+        let State(slot) = State::<Slot>::from_request_parts(parts, slot).await.unwrap_or_else(|never| match never {});
+        let starting = || {
+            let detail = "the directory is starting: it waits for the journal (NATS)";
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "starting", detail).retry_after(1)
+        };
+        slot.0.get().cloned().map(Open).ok_or_else(starting)
+    }
+}
+
+/// The customer that the path names.
+struct Customer(CustomerId);
+
+impl<S: Send + Sync> FromRequestParts<S> for Customer {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let bad = |what: String| Problem::new(StatusCode::BAD_REQUEST, "invalid_customer", what).at("path: customer");
+        let Path(text) =
+            Path::<String>::from_request_parts(parts, state).await.map_err(|error| bad(error.body_text()))?;
+        text.parse().map(Customer).map_err(|error: sluice_model::InvalidCustomerId| bad(error.to_string()))
+    }
+}
+
+/// The position that the query names, if any.
+struct At(AtQuery);
+
+impl<S: Send + Sync> FromRequestParts<S> for At {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let query = Query::<AtQuery>::from_request_parts(parts, state).await;
+        query
+            .map(|Query(query)| At(query))
+            .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "invalid_query", error.body_text()).at("query: at"))
+    }
+}
+
+/// A JSON body. The content type has to say so: a web page cannot send that to another site unasked.
+struct Body<T>(T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let named = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+        let essence = named.split(';').next().unwrap_or("").trim();
+        if !essence.eq_ignore_ascii_case("application/json") {
+            let detail = "the body has to be JSON and to say so: Content-Type: application/json";
+            let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json", detail);
+            return Err(problem.at("header: Content-Type"));
+        }
+        let body = Bytes::from_request(request, state).await.map_err(|error: BytesRejection| {
+            let detail = format!("{}; a body has at most {BODY_BYTES} bytes", error.body_text());
+            Problem::new(error.status(), "unreadable_body", detail)
+        })?;
+        api::parse(&body).map(Body)
+    }
+}

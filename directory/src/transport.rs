@@ -1,0 +1,195 @@
+//! How a question reaches the directory: over NATS or over HTTP.
+
+use std::time::Duration;
+
+use async_nats::service::{NATS_SERVICE_ERROR, NATS_SERVICE_ERROR_CODE};
+use axum::http::StatusCode;
+use reqwest::{Method, Url, header};
+use serde::de::DeserializeOwned;
+use sluice_service::Problem;
+
+use crate::api::subject;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a question has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    /// Nobody answered in time.
+    #[error("the directory does not answer")]
+    Unreachable(#[source] BoxError),
+    /// It answered that it cannot or will not.
+    #[error("the directory says: {0}")]
+    Problem(Problem),
+    /// It answered something else than was asked for: another version, or not a directory at all.
+    #[error("the directory's answer cannot be understood")]
+    Unreadable(#[source] BoxError),
+    /// What was given is no place to ask at.
+    #[error("not a directory's endpoint: {0}; http://HOST:PORT is wanted")]
+    Endpoint(&'static str),
+}
+
+impl DirectoryError {
+    /// Whether asking again may help. If not, somebody has to mend the question or the directory.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable(_) => true,
+            Self::Problem(problem) => problem.retry_safe || problem.status >= 500,
+            Self::Unreadable(_) | Self::Endpoint(_) => false,
+        }
+    }
+}
+
+/// A question that both faces know.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Asked {
+    WriteMany,
+    ReadMany,
+    Credentials,
+}
+
+/// A closed set of two.
+#[derive(Debug, Clone)]
+pub(crate) enum Transport {
+    Nats { client: async_nats::Client, timeout: Duration },
+    Http(Http),
+}
+
+impl Transport {
+    /// Asks, and reads the answer.
+    pub(crate) async fn ask<A: DeserializeOwned>(&self, asked: Asked, body: Vec<u8>) -> Result<A, DirectoryError> {
+        match self {
+            Self::Nats { client, timeout } => {
+                let subject = match asked {
+                    Asked::WriteMany => subject::WRITE_MANY,
+                    Asked::ReadMany => subject::READ_MANY,
+                    Asked::Credentials => subject::SHARDS,
+                };
+                request(client, *timeout, subject, body).await
+            }
+            Self::Http(http) => match asked {
+                Asked::WriteMany => http.call(Method::POST, "/write", Some(body)).await,
+                Asked::ReadMany => http.call(Method::POST, "/read", Some(body)).await,
+                Asked::Credentials => http.call(Method::GET, "/shards/credentials", None).await,
+            },
+        }
+    }
+}
+
+async fn request<A: DeserializeOwned>(
+    client: &async_nats::Client,
+    timeout: Duration,
+    subject: &'static str,
+    body: Vec<u8>,
+) -> Result<A, DirectoryError> {
+    // An inbox of its own: a request that is never answered leaves nothing behind in the client (nats.rs #1617).
+    let request = async_nats::Request::new().payload(body.into()).timeout(Some(timeout)).inbox(client.new_inbox());
+    // The client's own limit begins only once the request is on its way.
+    let message = tokio::time::timeout(timeout, client.send_request(subject, request))
+        .await
+        .map_err(|elapsed| DirectoryError::Unreachable(elapsed.into()))?
+        .map_err(|error| DirectoryError::Unreachable(error.into()))?;
+    if let Some(problem) = message.headers.as_ref().and_then(problem_of) {
+        return Err(DirectoryError::Problem(problem));
+    }
+    serde_json::from_slice(&message.payload).map_err(|error| DirectoryError::Unreadable(error.into()))
+}
+
+/// A service's error comes as an answer whose headers say so.
+fn problem_of(headers: &async_nats::HeaderMap) -> Option<Problem> {
+    let code = headers.get(NATS_SERVICE_ERROR_CODE);
+    let text = headers.get(NATS_SERVICE_ERROR);
+    if code.is_none() && text.is_none() {
+        return None;
+    }
+    let document = headers.get(subject::PROBLEM_HEADER).and_then(|json| serde_json::from_str(json.as_str()).ok());
+    Some(document.unwrap_or_else(|| {
+        let status = code.and_then(|code| code.as_str().parse::<StatusCode>().ok());
+        let text = text.map_or("it gave no reason", |text| text.as_str());
+        Problem::new(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), "service_error", text)
+    }))
+}
+
+/// A directory's HTTP face, seen from outside.
+#[derive(Debug, Clone)]
+pub struct Http {
+    endpoint: String,
+    client: reqwest::Client,
+}
+
+impl Http {
+    /// A directory at `http://host:port`.
+    ///
+    /// # Errors
+    /// Where that is not what the text is.
+    pub fn new(endpoint: &str, timeout: Duration) -> Result<Self, DirectoryError> {
+        let url = Url::parse(endpoint).map_err(|_| DirectoryError::Endpoint("it is no URL"))?;
+        if url.scheme() != "http" || !url.has_host() {
+            return Err(DirectoryError::Endpoint("only http is possible"));
+        }
+        if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+            return Err(DirectoryError::Endpoint("it says more than host, port and path"));
+        }
+        // The directory is a neighbour: whatever proxy the environment names for the wide world is not for it.
+        let client = reqwest::Client::builder()
+            .timeout(timeout)
+            .connect_timeout(timeout)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .build()
+            .map_err(|error| DirectoryError::Unreachable(error.into()))?;
+        Ok(Self { endpoint: url.as_str().trim_end_matches('/').to_owned(), client })
+    }
+
+    /// Sends JSON, or nothing, and reads JSON or a problem.
+    pub(crate) async fn call<A: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Vec<u8>>,
+    ) -> Result<A, DirectoryError> {
+        let mut request = self.client.request(method, format!("{}{path}", self.endpoint));
+        if let Some(body) = body {
+            request = request.header(header::CONTENT_TYPE, "application/json").body(body);
+        }
+        let unreachable = |error: reqwest::Error| DirectoryError::Unreachable(error.into());
+        let response = request.send().await.map_err(unreachable)?;
+        let status = response.status();
+        let body = response.bytes().await.map_err(unreachable)?;
+        if status.is_success() {
+            return serde_json::from_slice(&body).map_err(|error| DirectoryError::Unreadable(error.into()));
+        }
+        Err(DirectoryError::Problem(serde_json::from_slice(&body).unwrap_or_else(|_| {
+            Problem::new(status, "not_a_problem_document", "an error without a reason; is this a directory at all?")
+        })))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nats_service_error_becomes_a_problem_with_or_without_our_document() {
+        let mut headers = async_nats::HeaderMap::new();
+        assert_eq!(problem_of(&headers), None);
+        headers.insert(NATS_SERVICE_ERROR, "busy");
+        headers.insert(NATS_SERVICE_ERROR_CODE, "503");
+        let bare = problem_of(&headers).unwrap();
+        assert_eq!((bare.status, bare.detail.as_str()), (503, "busy"));
+        assert!(DirectoryError::Problem(bare).is_transient());
+        let ours = Problem::new(StatusCode::NOT_FOUND, "unknown_customer", "who?");
+        headers.insert(subject::PROBLEM_HEADER, serde_json::to_string(&ours).unwrap());
+        assert_eq!(problem_of(&headers), Some(ours.clone()));
+        assert!(!DirectoryError::Problem(ours).is_transient());
+    }
+
+    #[test]
+    fn an_endpoint_that_is_none_is_refused_without_being_repeated() {
+        for bad in ["", "localhost:7070", "https://h:1", "http://u:hunter2@h:1", "nats://h:4222", "http://h:1/?a=b"] {
+            let error = Http::new(bad, Duration::from_secs(1)).unwrap_err();
+            assert!(!error.is_transient() && !format!("{error} {error:?}").contains("hunter2"), "{bad:?}");
+        }
+        assert_eq!(Http::new("http://h:1/", Duration::from_secs(1)).unwrap().endpoint, "http://h:1");
+    }
+}

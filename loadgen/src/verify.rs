@@ -1,0 +1,108 @@
+//! The check: every event of the journal is exactly one row, on the shard that its customer's route names.
+//!
+//! It shares with the pipeline only the types, the journal's reader and the shards' connections; which rows there have
+//! to be it works out again from the journal's bytes. Read in this order:
+//!
+//! 1. [`ledger`]: what is expected against what stands there; no I/O. It keeps its events in `events`, judges them in
+//!    `judge`, and gives [`findings`].
+//! 2. [`expect`]: fills the ledger from the journal.
+//! 3. [`homes`]: and with each customer's route.
+//! 4. [`fleet`]: the shards' connections; shows the ledger every row.
+//! 5. [`drain`]: waits until the shards have stored what the journal held.
+//! 6. [`report`]: how it is told.
+
+pub mod drain;
+mod events;
+pub mod expect;
+pub mod findings;
+pub mod fleet;
+pub mod homes;
+mod judge;
+pub mod ledger;
+#[cfg(test)]
+mod ledger_tests;
+pub mod report;
+
+use std::time::Duration;
+
+use anyhow::Context;
+use sluice_directory::Client as Directory;
+use sluice_journal::Journal;
+use sluice_model::Position;
+
+use crate::{args::VerifyArgs, connection, progress::Progress};
+use fleet::Fleet;
+use ledger::Ledger;
+use report::Report;
+
+/// How long listing the dead letters may take.
+const DEAD_LETTERS_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Checks everything once.
+///
+/// Events that arrive while it runs do no harm: their rows are told apart from rows that no event ever had, and they are
+/// not missed where they are not there yet.
+///
+/// # Errors
+/// Where NATS, the directory or a shard does not answer: then nothing is known. What is wrong is part of the report.
+pub async fn run(args: &VerifyArgs) -> anyhow::Result<Report> {
+    let client = connection::connect(&args.nats).await?;
+    let directory = Directory::from_args(&args.directory, &client).context("reach the directory")?;
+    let journal = Journal::open(client, &args.journal).await.context("open the journal")?;
+    let shards = directory.shards().await.context("ask the directory for the shards")?;
+    let mut fleet = Fleet::new(&shards, journal.id());
+    let mut ledger = Ledger::new(journal.partitions(), fleet.names());
+
+    let read_through = read_all(&journal, &mut ledger).await?;
+    let wait = Duration::from_secs(args.wait_s);
+    let outcome = drain::wait(&mut ledger, &mut fleet, &journal, &directory, wait).await?;
+    fleet.show_rows(&mut ledger).await?;
+    read_later(&journal, &mut ledger, &read_through).await?;
+    homes::resolve(&mut ledger, &directory).await?;
+    // Last of all: a row and a dead letter of the same event are one too many, whichever came first.
+    let dead_letters = bury(&mut ledger, &journal).await?;
+    Ok(Report::new(ledger.close(args.list), outcome, dead_letters))
+}
+
+/// Notes every event that the journal holds now; gives each partition's last position.
+async fn read_all(journal: &Journal, ledger: &mut Ledger) -> anyhow::Result<Vec<Position>> {
+    let mut bounds = Vec::new();
+    for partition in journal.partitions().all() {
+        bounds.push(journal.bounds(partition).await?);
+    }
+    let progress = Progress::begin("reading the journal", bounds.iter().map(|b| b.messages).sum(), "messages");
+    let mut done = 0;
+    for (partition, bounds) in journal.partitions().all().zip(&bounds) {
+        ledger.begin(partition, bounds.first);
+        expect::read(journal, bounds.first, bounds.last, ledger, &progress, &mut done).await?;
+    }
+    progress.end();
+    Ok(bounds.iter().map(|bounds| bounds.last).collect())
+}
+
+/// Notes what came since, if rows were found that only such events can explain.
+async fn read_later(journal: &Journal, ledger: &mut Ledger, read_through: &[Position]) -> anyhow::Result<()> {
+    if !ledger.has_unexplained_rows() {
+        return Ok(());
+    }
+    ledger.from_here_late();
+    for (partition, last) in journal.partitions().all().zip(read_through) {
+        let now = journal.bounds(partition).await?.last;
+        let new = now.get().saturating_sub(last.get());
+        let progress = Progress::begin(format!("reading what came later in partition {partition}"), new, "messages");
+        expect::read(journal, last.next(), now, ledger, &progress, &mut 0).await?;
+        progress.end();
+    }
+    Ok(())
+}
+
+/// Notes every dead letter; gives their number.
+async fn bury(ledger: &mut Ledger, journal: &Journal) -> anyhow::Result<u64> {
+    let dead_letters = journal.dead_letters();
+    let letters = tokio::time::timeout(DEAD_LETTERS_TIMEOUT, dead_letters.list()).await;
+    let letters = letters.context("listing the dead letters takes too long")??;
+    for letter in &letters {
+        ledger.bury(letter.id);
+    }
+    Ok(letters.len() as u64)
+}

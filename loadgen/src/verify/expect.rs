@@ -1,0 +1,72 @@
+//! Fills the ledger from the journal: which events there are, whose they are, and which can become rows.
+
+use anyhow::Context;
+use sluice_journal::{Journal, Message, ReadError};
+use sluice_model::{PartitionCount, Position, message};
+
+use super::ledger::Ledger;
+use crate::progress::Progress;
+
+/// Messages taken at once.
+const CHUNK: usize = 1_000;
+/// A reader that is interrupted so often in a row without giving a message is given up.
+const TRIES: u32 = 5;
+
+/// Notes every message from `from` to `to`; `done` counts them on for the progress bar.
+///
+/// # Errors
+/// Where the journal has a gap there, or cannot be read.
+pub async fn read(
+    journal: &Journal,
+    from: Position,
+    to: Position,
+    ledger: &mut Ledger,
+    progress: &Progress,
+    done: &mut u64,
+) -> anyhow::Result<()> {
+    let (mut next, mut tries) = (from, 0);
+    while next <= to {
+        let before = next;
+        match read_on(journal, &mut next, to, ledger, progress, done).await {
+            Ok(()) => {}
+            Err(error) if error.is_transient() && (next > before || tries < TRIES) => {
+                tries = if next > before { 1 } else { tries + 1 };
+                tracing::warn!(error = &error as &dyn std::error::Error, at = ?next, "reading the journal again");
+            }
+            Err(error) => return Err(error).with_context(|| format!("read the journal at {next:?}")),
+        }
+    }
+    Ok(())
+}
+
+async fn read_on(
+    journal: &Journal,
+    next: &mut Position,
+    to: Position,
+    ledger: &mut Ledger,
+    progress: &Progress,
+    done: &mut u64,
+) -> Result<(), ReadError> {
+    let mut reader = journal.read(*next).await?;
+    while *next <= to {
+        let chunk = reader.next_chunk(CHUNK).await?;
+        for message in chunk.iter().take_while(|message| message.position <= to) {
+            note(message, journal.partitions(), ledger);
+            *next = message.position.next();
+            *done += 1;
+        }
+        progress.at(*done);
+    }
+    Ok(())
+}
+
+/// A message that names no customer of this partition is one dead letter, whatever it holds.
+fn note(message: &Message, partitions: PartitionCount, ledger: &mut Ledger) {
+    match message.event_of(partitions) {
+        Ok(customer) => {
+            let events = message::decode(&message.payload, &customer).map(|event| event.is_ok());
+            ledger.expect(message.position, Some(&customer), events);
+        }
+        Err(_) => ledger.expect(message.position, None, [false]),
+    }
+}

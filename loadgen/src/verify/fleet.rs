@@ -1,0 +1,125 @@
+//! The shards, one connection each.
+
+use std::{collections::BTreeMap, pin::pin, time::Duration};
+
+use anyhow::Context;
+use futures::{StreamExt, future::join_all};
+use sluice_directory::ShardEntry;
+use sluice_model::{Partition, Position};
+use sluice_shard::{Class, Identity, Shard, ShardAddress, ShardError};
+
+use super::ledger::Ledger;
+use crate::progress::Progress;
+
+/// How long a shard may take to say how far it is, or to give the next of its rows.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// Progress is told once for so many rows.
+const TELL_EVERY: u64 = 1_000;
+
+/// Every registered shard.
+pub struct Fleet(Vec<Member>);
+
+struct Member {
+    identity: Identity,
+    address: ShardAddress,
+    connection: Option<Shard>,
+}
+
+/// How far a shard has stored each partition; or why it does not say.
+pub type Stored = Result<BTreeMap<Partition, Position>, anyhow::Error>;
+
+impl Fleet {
+    /// The shards that the directory lists, not connected yet.
+    pub fn new(shards: &[ShardEntry], journal_id: &str) -> Self {
+        let member = |entry: &ShardEntry| Member {
+            identity: Identity { shard: entry.name.clone(), journal_id: journal_id.to_owned() },
+            address: entry.address.clone(),
+            connection: None,
+        };
+        Self(shards.iter().map(member).collect())
+    }
+
+    /// Their names, in order.
+    pub fn names(&self) -> Vec<String> {
+        self.0.iter().map(|member| member.identity.shard.clone()).collect()
+    }
+
+    /// How far each is, in order.
+    ///
+    /// # Errors
+    /// Where waiting does not mend a shard: a bad password, another identity.
+    pub async fn positions(&mut self) -> anyhow::Result<Vec<Stored>> {
+        let mut answers = Vec::with_capacity(self.0.len());
+        for answer in join_all(self.0.iter_mut().map(Member::positions)).await {
+            match answer {
+                Err(error) if is_hopeless(&error) => return Err(error),
+                answer => answers.push(answer),
+            }
+        }
+        Ok(answers)
+    }
+
+    /// Shows the ledger every row of every shard.
+    ///
+    /// # Errors
+    /// Where a shard cannot be read to its end: half of its rows would say nothing.
+    pub async fn show_rows(&mut self, ledger: &mut Ledger) -> anyhow::Result<()> {
+        for (shard, member) in self.0.iter_mut().enumerate() {
+            member.show_rows(shard, ledger).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Member {
+    async fn connection(&mut self) -> anyhow::Result<&mut Shard> {
+        if self.connection.is_none() {
+            let connected = tokio::time::timeout(TIMEOUT, Shard::connect(&self.address, &self.identity)).await;
+            let connected = connected.map_err(anyhow::Error::new).and_then(|shard| Ok(shard?));
+            self.connection = Some(connected.with_context(|| self.who())?);
+        }
+        Ok(self.connection.as_mut().expect("it was made just now"))
+    }
+
+    async fn positions(&mut self) -> Stored {
+        let who = self.who();
+        let answer = tokio::time::timeout(TIMEOUT, self.connection().await?.positions()).await;
+        let answer = answer.map_err(anyhow::Error::new).and_then(|positions| Ok(positions?));
+        if answer.is_err() {
+            // In doubt about its state: the next question goes over a new one.
+            self.connection = None;
+        }
+        let positions = answer.context(who)?;
+        Ok(positions.into_iter().map(|(partition, stored)| (partition, stored.position)).collect())
+    }
+
+    async fn show_rows(&mut self, shard: usize, ledger: &mut Ledger) -> anyhow::Result<()> {
+        let who = self.who();
+        let connection = self.connection().await?;
+        let count = connection.counts().await.with_context(|| who.clone())?.rows;
+        let progress = Progress::begin(format!("reading {who}"), count, "rows");
+        let mut ids = pin!(connection.ids());
+        let mut done = 0;
+        loop {
+            let row = tokio::time::timeout(TIMEOUT, ids.next()).await.with_context(|| who.clone())?;
+            let Some(row) = row else { break };
+            let (customer, id) = row.with_context(|| who.clone())?;
+            ledger.row(shard, &customer, id);
+            done += 1;
+            if done % TELL_EVERY == 0 {
+                progress.at(done);
+            }
+        }
+        progress.end();
+        Ok(())
+    }
+
+    fn who(&self) -> String {
+        format!("shard {} at {}", self.identity.shard, self.address)
+    }
+}
+
+fn is_hopeless(error: &anyhow::Error) -> bool {
+    let class = error.chain().find_map(|cause| cause.downcast_ref::<ShardError>()).map(|error| error.class);
+    class.is_some_and(|class| class != Class::Transient)
+}

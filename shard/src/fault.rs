@@ -1,0 +1,75 @@
+//! What an engine reports: an error with its class, before anybody says during which operation it came.
+
+use std::{error::Error, fmt};
+
+use crate::{Class, Operation, ShardError, postgres, sqlite};
+
+/// An engine's error. `?` makes one from every [`sqlx::Error`], with the class its code has.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    pub(crate) class: Class,
+    pub(crate) source: Box<dyn Error + Send + Sync>,
+}
+
+impl Fault {
+    pub(crate) fn new(class: Class, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { class, source: source.into() }
+    }
+
+    /// Something somebody has to mend.
+    pub(crate) fn configuration(what: impl fmt::Display) -> Self {
+        Self::new(Class::Configuration, what.to_string())
+    }
+
+    /// Something that may not happen as long as our own rules are kept.
+    pub(crate) fn invariant(what: impl fmt::Display) -> Self {
+        Self::new(Class::Invariant, what.to_string())
+    }
+
+    pub(crate) fn during(self, operation: Operation) -> ShardError {
+        ShardError::new(operation, self.class, self.source)
+    }
+}
+
+impl From<sqlx::Error> for Fault {
+    fn from(error: sqlx::Error) -> Self {
+        Self::new(class_of(&error), error)
+    }
+}
+
+/// A database's own error has its engine's class; one of the driver is a lost connection, or something unheard of.
+fn class_of(error: &sqlx::Error) -> Class {
+    match error {
+        sqlx::Error::Database(database) => {
+            let code = database.code().unwrap_or_default();
+            if database.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_some() {
+                code.parse().map_or(Class::Configuration, sqlite::class_of)
+            } else {
+                postgres::class_of(&code)
+            }
+        }
+        // `Protocol` is what a server's sudden end looks like in the middle of an answer.
+        sqlx::Error::Io(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::BeginFailed
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed => Class::Transient,
+        _ => Class::Configuration,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn a_lost_connection_is_transient_and_an_unreadable_row_is_not() {
+        let lost = io::Error::from(io::ErrorKind::ConnectionReset);
+        assert_eq!(Fault::from(sqlx::Error::from(lost)).class, Class::Transient);
+        assert_eq!(Fault::from(sqlx::Error::WorkerCrashed).class, Class::Transient);
+        assert_eq!(Fault::from(sqlx::Error::ColumnNotFound("id".into())).class, Class::Configuration);
+    }
+}

@@ -1,0 +1,224 @@
+//! PostgreSQL: all its SQL, over one connection in READ COMMITTED.
+//!
+//! The lane's transaction takes four round trips: `BEGIN` with the positions, `COPY`, its end, `COMMIT`.
+
+mod class;
+mod copy;
+
+use std::{collections::BTreeMap, fmt::Write, ops::Range};
+
+use futures::{StreamExt, TryStreamExt, stream::BoxStream};
+use secrecy::ExposeSecret;
+use sluice_model::{CustomerId, Partition, Position, Rows};
+use sqlx::{ConnectOptions, Connection, Executor, PgConnection, Row, postgres::PgConnectOptions};
+
+pub(crate) use self::class::class_of;
+use self::copy::CopyBuffer;
+use crate::{
+    Advance, Counts, Identity, ShardAddress, StoredPosition,
+    engine::{position_i64, stored_positions},
+    fault::Fault,
+    schema::{Column, Kind},
+};
+
+/// What the server itself does about a session of ours that hangs or whose host is gone. The inequality that matters:
+/// waiting for a lock gives up before the statement does, so that the error says which it was.
+const SESSION: [(&str, &str); 8] = [
+    ("lock_timeout", "20s"),
+    ("statement_timeout", "60s"),
+    ("idle_in_transaction_session_timeout", "90s"),
+    ("tcp_keepalives_idle", "30"),
+    ("tcp_keepalives_interval", "10"),
+    ("tcp_keepalives_count", "3"),
+    ("default_transaction_isolation", "read\\ committed"),
+    // `CREATE TABLE IF NOT EXISTS` need not tell that it does.
+    ("client_min_messages", "warning"),
+];
+
+/// The lock lets one registration at a time into a database ("sluice" in ASCII): `IF NOT EXISTS` alone may still
+/// collide, and two identity rows would be possible. `COLLATE "C"` compares customers as bytes.
+const BEGIN_REGISTRATION: &str = r#"
+    BEGIN;
+    SELECT pg_advisory_xact_lock(126909663503205);
+    CREATE TABLE IF NOT EXISTS person (
+        customer_id TEXT COLLATE "C" NOT NULL,
+        id BIGINT NOT NULL,
+        name TEXT NOT NULL,
+        address TEXT NOT NULL,
+        PRIMARY KEY (customer_id, id));
+    CREATE TABLE IF NOT EXISTS journal_position (
+        journal_partition INT PRIMARY KEY,
+        position BIGINT NOT NULL,
+        stamp BIGINT NOT NULL);
+    CREATE TABLE IF NOT EXISTS sluice_shard (
+        name TEXT NOT NULL,
+        journal_id TEXT NOT NULL)"#;
+/// `indkey` counts from 0.
+const PERSON_COLUMNS: &str = "
+    SELECT a.attname::text, t.typname::text, array_position(i.indkey::int2[], a.attnum)::int8
+    FROM pg_attribute a
+    JOIN pg_type t ON t.oid = a.atttypid
+    LEFT JOIN pg_index i ON i.indrelid = a.attrelid AND i.indisprimary
+    WHERE a.attrelid = to_regclass('person') AND a.attnum > 0 AND NOT a.attisdropped";
+const IDENTITIES: &str = "SELECT name, journal_id FROM sluice_shard";
+const WRITE_IDENTITY: &str = "INSERT INTO sluice_shard (name, journal_id) VALUES ($1, $2)";
+const ADD_POSITIONS: &str = "
+    INSERT INTO journal_position (journal_partition, position, stamp)
+    SELECT p, s, 0 FROM unnest($1::int4[], $2::int8[]) AS new (p, s)
+    ON CONFLICT (journal_partition) DO NOTHING";
+const POSITIONS: &str = "SELECT journal_partition::int8, position, stamp FROM journal_position";
+const SAVEPOINT: &str = "SAVEPOINT part";
+const KEEP_SAVEPOINT: &str = "RELEASE SAVEPOINT part";
+const UNDO_SAVEPOINT: &str = "ROLLBACK TO SAVEPOINT part; RELEASE SAVEPOINT part";
+/// Reads all rows, which may take longer than a lane's statement ever should. One string, so that a stream dropped half
+/// way leaves no transaction behind: the driver reads on to the end of it before anything else.
+const COUNTS: &str = "
+    BEGIN READ ONLY; SET LOCAL statement_timeout = 0;
+    SELECT count(*), count(DISTINCT customer_id) FROM person;
+    COMMIT";
+const IDS: &str = "
+    BEGIN READ ONLY; SET LOCAL statement_timeout = 0;
+    SELECT customer_id, id FROM person;
+    COMMIT";
+const CUSTOMER_ROWS: &str =
+    "SELECT id, name, address FROM person WHERE customer_id = $1 AND id > $2 ORDER BY id LIMIT $3";
+
+/// One connection to a PostgreSQL server.
+pub(crate) struct Postgres {
+    connection: PgConnection,
+    buffer: CopyBuffer,
+}
+
+impl Postgres {
+    pub(crate) async fn connect(address: &ShardAddress) -> Result<Self, Fault> {
+        let options = PgConnectOptions::new_without_pgpass()
+            .host(&address.host)
+            .port(address.port)
+            .username(&address.user)
+            .password(address.password.expose_secret())
+            .database(&address.database)
+            .application_name("sluice-lane")
+            .options(SESSION)
+            .disable_statement_logging();
+        let connection = PgConnection::connect_with(&options).await?;
+        Ok(Self { connection, buffer: CopyBuffer::default() })
+    }
+
+    pub(crate) async fn begin_registration(&mut self) -> Result<(), Fault> {
+        self.run(BEGIN_REGISTRATION).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn person_columns(&mut self) -> Result<Vec<Column>, Fault> {
+        let found: Vec<(String, String, Option<i64>)> =
+            sqlx::query_as(PERSON_COLUMNS).fetch_all(&mut self.connection).await?;
+        let column = |(name, kind, key): (String, String, Option<i64>)| {
+            let kind = match kind.as_str() {
+                "text" | "varchar" => Kind::Text,
+                "int8" => Kind::BigInt,
+                _ => Kind::Other(kind),
+            };
+            Column { name, kind, key }
+        };
+        Ok(found.into_iter().map(column).collect())
+    }
+
+    pub(crate) async fn identities(&mut self) -> Result<Vec<Identity>, Fault> {
+        let found: Vec<(String, String)> = sqlx::query_as(IDENTITIES).fetch_all(&mut self.connection).await?;
+        Ok(found.into_iter().map(|(shard, journal_id)| Identity { shard, journal_id }).collect())
+    }
+
+    pub(crate) async fn write_identity(&mut self, identity: &Identity) -> Result<(), Fault> {
+        let query = sqlx::query(WRITE_IDENTITY).bind(&identity.shard).bind(&identity.journal_id);
+        query.execute(&mut self.connection).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn add_positions(&mut self, positions: &[Position]) -> Result<(), Fault> {
+        let partitions: Vec<_> = positions.iter().map(|p| i32::from(p.partition().number())).collect();
+        let sequences: Vec<_> = positions.iter().copied().map(position_i64).collect();
+        sqlx::query(ADD_POSITIONS).bind(partitions).bind(sequences).execute(&mut self.connection).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn positions(&mut self) -> Result<BTreeMap<Partition, StoredPosition>, Fault> {
+        stored_positions(sqlx::query_as(POSITIONS).fetch_all(&mut self.connection).await?)
+    }
+
+    /// All in one round trip. The values are numbers, so they can stand in the text; each statement locks its row in
+    /// the order given, and one that waited sees the row as it was committed (READ COMMITTED).
+    pub(crate) async fn begin(&mut self, advances: &[Advance]) -> Result<bool, Fault> {
+        let mut sql = String::from("BEGIN");
+        for advance in advances {
+            let (partition, stamp) = (advance.partition(), advance.stamp);
+            let (from, to) = (advance.from, advance.to);
+            write!(
+                sql,
+                "; UPDATE journal_position SET position = {to}, stamp = {stamp} \
+                 WHERE journal_partition = {partition} AND position = {from}"
+            )
+            .expect("a string takes whatever is written to it");
+        }
+        Ok(self.run(&sql).await? == advances.len() as u64)
+    }
+
+    pub(crate) async fn insert(&mut self, rows: &Rows, range: Range<usize>) -> Result<(), Fault> {
+        copy::copy_in(&mut self.connection, &mut self.buffer, rows, range).await
+    }
+
+    pub(crate) async fn savepoint(&mut self) -> Result<(), Fault> {
+        self.run(SAVEPOINT).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn keep_savepoint(&mut self) -> Result<(), Fault> {
+        self.run(KEEP_SAVEPOINT).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn undo_savepoint(&mut self) -> Result<(), Fault> {
+        self.run(UNDO_SAVEPOINT).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn commit(&mut self) -> Result<(), Fault> {
+        self.run("COMMIT").await?;
+        Ok(())
+    }
+
+    pub(crate) async fn rollback(&mut self) -> Result<(), Fault> {
+        self.run("ROLLBACK").await?;
+        Ok(())
+    }
+
+    pub(crate) async fn counts(&mut self) -> Result<Counts, Fault> {
+        let row = self.connection.fetch_one(sqlx::raw_sql(COUNTS)).await?;
+        let count = |column: usize| row.try_get::<i64, _>(column).map(i64::unsigned_abs);
+        Ok(Counts { rows: count(0)?, customers: count(1)? })
+    }
+
+    pub(crate) async fn customer_rows(
+        &mut self,
+        customer: &CustomerId,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<(i64, String, String)>, Fault> {
+        let query = sqlx::query_as(CUSTOMER_ROWS).bind(customer.as_str()).bind(after).bind(i64::from(limit));
+        Ok(query.fetch_all(&mut self.connection).await?)
+    }
+
+    pub(crate) fn ids(&mut self) -> BoxStream<'_, Result<(String, i64), Fault>> {
+        let rows = sqlx::raw_sql(IDS).fetch(&mut self.connection).map_err(Fault::from);
+        rows.and_then(async |row| Ok((row.try_get(0)?, row.try_get(1)?))).boxed()
+    }
+
+    pub(crate) async fn close(self) -> Result<(), Fault> {
+        Ok(self.connection.close().await?)
+    }
+
+    /// Runs statements without parameters in one round trip, and gives the number of rows they changed.
+    async fn run(&mut self, sql: &str) -> Result<u64, Fault> {
+        // Not `raw_sql(..).execute(..)`: the compiler cannot prove that future `Send`.
+        Ok(self.connection.execute(sqlx::raw_sql(sql)).await?.rows_affected())
+    }
+}

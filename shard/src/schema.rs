@@ -1,0 +1,89 @@
+//! What the `person` table has to look like. The one place in this crate that knows its columns, beside the SQL.
+
+use crate::fault::Fault;
+
+/// What a column can hold, as far as Sluice cares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Text,
+    BigInt,
+    /// Something else, by the engine's own name.
+    Other(String),
+}
+
+/// A column that was found.
+#[derive(Debug, Clone)]
+pub(crate) struct Column {
+    pub(crate) name: String,
+    pub(crate) kind: Kind,
+    /// Its place in the primary key, if it is in it.
+    pub(crate) key: Option<i64>,
+}
+
+const COLUMNS: [(&str, Kind); 4] =
+    [("customer_id", Kind::Text), ("id", Kind::BigInt), ("name", Kind::Text), ("address", Kind::Text)];
+const KEY: [&str; 2] = ["customer_id", "id"];
+
+/// Says which column of `person` is not as Sluice needs it.
+///
+/// `CREATE TABLE IF NOT EXISTS` takes any table of that name; one made by somebody else would fail each batch later.
+pub(crate) fn check_person(found: &[Column]) -> Result<(), Fault> {
+    for (name, kind) in &COLUMNS {
+        match found.iter().find(|column| column.name == *name) {
+            None => return Err(Fault::configuration(format!("the table person lacks the column {name}"))),
+            Some(column) if column.kind != *kind => {
+                let is = &column.kind;
+                return Err(Fault::configuration(format!("the column {name} of person is {is:?}, not {kind:?}")));
+            }
+            Some(_) => {}
+        }
+    }
+    if let Some(column) = found.iter().find(|column| COLUMNS.iter().all(|(name, _)| column.name != *name)) {
+        return Err(Fault::configuration(format!("the table person has an unknown column {}", column.name)));
+    }
+    let mut key: Vec<_> = found.iter().filter_map(|c| Some((c.key?, c.name.as_str()))).collect();
+    key.sort_unstable();
+    if !key.iter().map(|(_, name)| *name).eq(KEY) {
+        return Err(Fault::configuration("the primary key of person is not (customer_id, id)"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Class;
+
+    fn ours() -> Vec<Column> {
+        let key = |name| KEY.iter().position(|k| *k == name).map(|at| at as i64);
+        COLUMNS.map(|(name, kind)| Column { name: name.into(), kind, key: key(name) }).into()
+    }
+
+    fn complaint(columns: &[Column]) -> String {
+        let fault = check_person(columns).unwrap_err();
+        assert_eq!(fault.class, Class::Configuration);
+        fault.source.to_string()
+    }
+
+    #[test]
+    fn the_column_that_is_wrong_is_named() {
+        check_person(&ours()).unwrap();
+        assert!(complaint(&ours()[..3]).contains("address"));
+        let mut columns = ours();
+        columns[1].kind = Kind::Other("int4".into());
+        assert!(complaint(&columns).contains("column id"));
+        let mut columns = ours();
+        columns.push(Column { name: "age".into(), kind: Kind::BigInt, key: None });
+        assert!(complaint(&columns).contains("age"));
+    }
+
+    #[test]
+    fn a_person_table_with_another_key_is_refused() {
+        let mut columns = ours();
+        columns[0].key = None;
+        assert!(complaint(&columns).contains("primary key"));
+        let mut swapped = ours();
+        (swapped[0].key, swapped[1].key) = (swapped[1].key, swapped[0].key);
+        assert!(complaint(&swapped).contains("primary key"));
+    }
+}

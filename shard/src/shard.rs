@@ -1,0 +1,152 @@
+//! One connection to one shard: register, connect, append, read back.
+
+use std::{collections::BTreeMap, error::Error, time::Duration};
+
+use futures::{Stream, StreamExt};
+use sluice_model::{CustomerId, EventId, Partition, Position};
+use tokio::time::timeout;
+
+use crate::{
+    Batch, Class, Operation, RefusedRow, ShardAddress, ShardError, StoredPosition, append, engine::Engine,
+    fault::Fault, registration,
+};
+
+/// How long a database may take to let us in and say who it is. Too short: a busy server is taken for a dead one. Too
+/// long: a lane learns late that its shard's host is gone.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
+/// Who a database says it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The shard's name in the directory.
+    pub shard: String,
+    /// The journal that its positions belong to.
+    pub journal_id: String,
+}
+
+/// How much a shard holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// Rows of `person`.
+    pub rows: u64,
+    /// Distinct customers among them.
+    pub customers: u64,
+}
+
+/// A row, read back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredRow {
+    /// Whose it is.
+    pub customer_id: String,
+    /// The event that it came from.
+    pub id: EventId,
+    /// The person's name.
+    pub name: String,
+    /// The person's address.
+    pub address: String,
+}
+
+/// Makes a database a shard: schema, identity, and a position row for each of `positions`, in one transaction.
+///
+/// Doing it again with the same identity adds only what is missing; a position that exists is never touched.
+///
+/// # Errors
+/// [`Class::Configuration`] where the database already bears another identity, or has a `person` table of other columns.
+pub async fn register(address: &ShardAddress, identity: &Identity, positions: &[Position]) -> Result<(), ShardError> {
+    let connected = within_limit(Engine::connect(address, true)).await;
+    let mut engine = connected.map_err(|fault| fault.during(Operation::Connect))?;
+    let registered = registration::register(&mut engine, identity, positions).await;
+    registered.map_err(|fault| fault.during(Operation::Register))?;
+    Shard { engine }.close().await;
+    Ok(())
+}
+
+/// One connection to a shard whose identity has been verified. After any error it is to be dropped.
+pub struct Shard {
+    engine: Engine,
+}
+
+impl Shard {
+    /// Connects, and makes sure that the database is the shard it is taken for.
+    ///
+    /// # Errors
+    /// [`Class::Configuration`] where it is not, or lets us not in; [`Class::Transient`] where it does not answer.
+    pub async fn connect(address: &ShardAddress, identity: &Identity) -> Result<Self, ShardError> {
+        let connected = within_limit(Engine::connect(address, false)).await;
+        let mut engine = connected.map_err(|fault| fault.during(Operation::Connect))?;
+        let found = within_limit(engine.identities()).await;
+        found
+            .and_then(|found| registration::expect(&found, identity))
+            .map_err(|fault| fault.during(Operation::VerifyIdentity))?;
+        Ok(Self { engine })
+    }
+
+    /// The stored positions, as of now.
+    ///
+    /// # Errors
+    /// [`Class::Configuration`] where a row holds what is no position of its partition.
+    pub async fn positions(&mut self) -> Result<BTreeMap<Partition, StoredPosition>, ShardError> {
+        self.engine.positions().await.map_err(|fault| fault.during(Operation::ReadPositions))
+    }
+
+    /// Stores a batch in one transaction: positions compared and advanced, rows in, commit.
+    ///
+    /// `bury` is called only where the database refuses rows for their values: before the commit, with those rows. If it
+    /// fails, nothing is committed. It runs inside the open transaction, so it has to end within a minute.
+    ///
+    /// Never put a timeout or `select!` around it: a cancelled `COPY` leaves the connection one answer behind. Give it a
+    /// task of its own; the server's own timeouts bound it.
+    ///
+    /// # Errors
+    /// [`Class::PositionMoved`] where a stored position is not the expected one. After a [`Class::Transient`] error
+    /// of the commit it is unknown whether it took place: connect anew and read the positions.
+    pub async fn append<F>(&mut self, batch: &Batch, bury: F) -> Result<(), ShardError>
+    where
+        F: AsyncFnOnce(&[RefusedRow]) -> Result<(), Box<dyn Error + Send + Sync>>,
+    {
+        append::append(&mut self.engine, batch, bury).await.map_err(|fault| fault.during(Operation::Append))
+    }
+
+    /// Counts rows and customers by reading all of them.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn counts(&mut self) -> Result<Counts, ShardError> {
+        self.engine.counts().await.map_err(|fault| fault.during(Operation::ReadRows))
+    }
+
+    /// A page of a customer's rows in order of id: at most `limit` of those after `after`.
+    ///
+    /// # Errors
+    /// [`Class::Configuration`] where a row's id is one that no journal gives.
+    pub async fn customer_rows(
+        &mut self,
+        customer: &CustomerId,
+        after: Option<EventId>,
+        limit: u32,
+    ) -> Result<Vec<StoredRow>, ShardError> {
+        let page = self.engine.customer_rows(customer, after, limit).await;
+        page.map_err(|fault| fault.during(Operation::ReadRows))
+    }
+
+    /// Customer and id of every row, as they stand in the table (an id may be one that no journal gives), in no order,
+    /// as of one moment. Nothing is collected.
+    pub fn ids(&mut self) -> impl Stream<Item = Result<(String, i64), ShardError>> + Send + Unpin {
+        self.engine.ids().map(|row| row.map_err(|fault| fault.during(Operation::ReadRows)))
+    }
+
+    /// Says goodbye to the database. Dropping does as well, only less politely.
+    pub async fn close(self) {
+        if let Err(fault) = within_limit(self.engine.close()).await {
+            tracing::debug!(error = %fault.source, "a shard's connection was not closed in order");
+        }
+    }
+}
+
+/// Only for what never touches `COPY`, and whose connection is dropped where it fails.
+async fn within_limit<T>(work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    match timeout(CONNECT_LIMIT, work).await {
+        Ok(done) => done,
+        Err(_) => Err(Fault::new(Class::Transient, format!("no answer within {} s", CONNECT_LIMIT.as_secs()))),
+    }
+}

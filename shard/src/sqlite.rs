@@ -1,0 +1,217 @@
+//! SQLite: all its SQL, over one connection to one file.
+//!
+//! WAL with `synchronous=NORMAL`: a power failure may take the last commits back, but rows and position together, and
+//! the journal still holds what stood in them. That is the same as restoring an older copy, which heals itself; so
+//! `FULL` would only cost an fsync for each batch.
+
+mod class;
+mod insert;
+
+use std::{collections::BTreeMap, fs, ops::Range, os::unix::fs::MetadataExt, path::PathBuf, time::Duration};
+
+use futures::{StreamExt, TryStreamExt, stream::BoxStream};
+use sluice_model::{CustomerId, Partition, Position, Rows};
+use sqlx::{
+    ConnectOptions, Connection, Executor, Row, SqliteConnection,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+};
+
+pub(crate) use self::class::class_of;
+use crate::{
+    Advance, Class, Counts, Identity, ShardAddress, StoredPosition,
+    engine::{position_i64, stored_positions},
+    fault::Fault,
+    schema::{Column, Kind},
+};
+
+/// How long a transaction waits for another one of the same file. Too short: lanes fail beside a backup. Too long: a
+/// lane learns late that somebody holds the file for good.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// `IMMEDIATE` takes the write lock at once: one registration, or one batch, at a time.
+const BEGIN: &str = "BEGIN IMMEDIATE";
+/// TEXT compares as bytes (the collation BINARY) where nothing else is said.
+const CREATE_TABLES: &str = "
+    CREATE TABLE IF NOT EXISTS person (
+        customer_id TEXT NOT NULL,
+        id BIGINT NOT NULL,
+        name TEXT NOT NULL,
+        address TEXT NOT NULL,
+        PRIMARY KEY (customer_id, id));
+    CREATE TABLE IF NOT EXISTS journal_position (
+        journal_partition INT PRIMARY KEY,
+        position BIGINT NOT NULL,
+        stamp BIGINT NOT NULL);
+    CREATE TABLE IF NOT EXISTS sluice_shard (
+        name TEXT NOT NULL,
+        journal_id TEXT NOT NULL)";
+const PERSON_COLUMNS: &str = "SELECT name, type, NULLIF(pk, 0) FROM pragma_table_info('person')";
+const IDENTITIES: &str = "SELECT name, journal_id FROM sluice_shard";
+const WRITE_IDENTITY: &str = "INSERT INTO sluice_shard (name, journal_id) VALUES (?, ?)";
+const ADD_POSITION: &str = "
+    INSERT INTO journal_position (journal_partition, position, stamp) VALUES (?, ?, 0)
+    ON CONFLICT (journal_partition) DO NOTHING";
+const POSITIONS: &str = "SELECT journal_partition, position, stamp FROM journal_position";
+const ADVANCE: &str =
+    "UPDATE journal_position SET position = ?, stamp = ? WHERE journal_partition = ? AND position = ?";
+const SAVEPOINT: &str = "SAVEPOINT part";
+const KEEP_SAVEPOINT: &str = "RELEASE part";
+const UNDO_SAVEPOINT: &str = "ROLLBACK TO part; RELEASE part";
+const COUNTS: &str = "SELECT count(*), count(DISTINCT customer_id) FROM person";
+const IDS: &str = "SELECT customer_id, id FROM person";
+const CUSTOMER_ROWS: &str = "SELECT id, name, address FROM person WHERE customer_id = ? AND id > ? ORDER BY id LIMIT ?";
+
+/// One connection to a SQLite file.
+pub(crate) struct Sqlite {
+    connection: SqliteConnection,
+    path: PathBuf,
+    /// Device and inode of the file that was opened.
+    file: (u64, u64),
+}
+
+impl Sqlite {
+    pub(crate) async fn connect(address: &ShardAddress, create: bool) -> Result<Self, Fault> {
+        let path = PathBuf::from(&address.database);
+        let options = SqliteConnectOptions::new()
+            .filename(&path)
+            .create_if_missing(create)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Normal)
+            .busy_timeout(BUSY_TIMEOUT)
+            .disable_statement_logging();
+        let connection = SqliteConnection::connect_with(&options).await?;
+        let file = file_at(&path)?;
+        Ok(Self { connection, path, file })
+    }
+
+    pub(crate) async fn begin_registration(&mut self) -> Result<(), Fault> {
+        self.run(BEGIN).await?;
+        self.run(CREATE_TABLES).await
+    }
+
+    pub(crate) async fn person_columns(&mut self) -> Result<Vec<Column>, Fault> {
+        let found: Vec<(String, String, Option<i64>)> =
+            sqlx::query_as(PERSON_COLUMNS).fetch_all(&mut self.connection).await?;
+        Ok(found.into_iter().map(|(name, kind, key)| Column { name, kind: kind_of(kind), key }).collect())
+    }
+
+    pub(crate) async fn identities(&mut self) -> Result<Vec<Identity>, Fault> {
+        let found: Vec<(String, String)> = sqlx::query_as(IDENTITIES).fetch_all(&mut self.connection).await?;
+        Ok(found.into_iter().map(|(shard, journal_id)| Identity { shard, journal_id }).collect())
+    }
+
+    pub(crate) async fn write_identity(&mut self, identity: &Identity) -> Result<(), Fault> {
+        let query = sqlx::query(WRITE_IDENTITY).bind(&identity.shard).bind(&identity.journal_id);
+        query.execute(&mut self.connection).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn add_positions(&mut self, positions: &[Position]) -> Result<(), Fault> {
+        for position in positions {
+            let query = sqlx::query(ADD_POSITION).bind(position.partition().number()).bind(position_i64(*position));
+            query.execute(&mut self.connection).await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn positions(&mut self) -> Result<BTreeMap<Partition, StoredPosition>, Fault> {
+        self.still_the_same_file()?;
+        stored_positions(sqlx::query_as(POSITIONS).fetch_all(&mut self.connection).await?)
+    }
+
+    pub(crate) async fn begin(&mut self, advances: &[Advance]) -> Result<bool, Fault> {
+        self.still_the_same_file()?;
+        self.run(BEGIN).await?;
+        for advance in advances {
+            let query = sqlx::query(ADVANCE)
+                .bind(position_i64(advance.to))
+                .bind(advance.stamp)
+                .bind(advance.partition().number())
+                .bind(position_i64(advance.from));
+            if query.execute(&mut self.connection).await?.rows_affected() != 1 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    pub(crate) async fn insert(&mut self, rows: &Rows, range: Range<usize>) -> Result<(), Fault> {
+        insert::insert(&mut self.connection, rows, range).await
+    }
+
+    pub(crate) async fn savepoint(&mut self) -> Result<(), Fault> {
+        self.run(SAVEPOINT).await
+    }
+
+    pub(crate) async fn keep_savepoint(&mut self) -> Result<(), Fault> {
+        self.run(KEEP_SAVEPOINT).await
+    }
+
+    pub(crate) async fn undo_savepoint(&mut self) -> Result<(), Fault> {
+        // Where the savepoint is gone, the whole transaction is: SQLite ends it on a full disk and the like.
+        self.run(UNDO_SAVEPOINT).await.map_err(|fault| Fault::new(Class::Transient, fault.source))
+    }
+
+    pub(crate) async fn commit(&mut self) -> Result<(), Fault> {
+        self.run("COMMIT").await
+    }
+
+    pub(crate) async fn rollback(&mut self) -> Result<(), Fault> {
+        self.run("ROLLBACK").await
+    }
+
+    pub(crate) async fn counts(&mut self) -> Result<Counts, Fault> {
+        let (rows, customers): (i64, i64) = sqlx::query_as(COUNTS).fetch_one(&mut self.connection).await?;
+        Ok(Counts { rows: rows.unsigned_abs(), customers: customers.unsigned_abs() })
+    }
+
+    pub(crate) async fn customer_rows(
+        &mut self,
+        customer: &CustomerId,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<(i64, String, String)>, Fault> {
+        let query = sqlx::query_as(CUSTOMER_ROWS).bind(customer.as_str()).bind(after).bind(limit);
+        Ok(query.fetch_all(&mut self.connection).await?)
+    }
+
+    pub(crate) fn ids(&mut self) -> BoxStream<'_, Result<(String, i64), Fault>> {
+        let rows = sqlx::query(IDS).fetch(&mut self.connection).map_err(Fault::from);
+        rows.and_then(async |row| Ok((row.try_get(0)?, row.try_get(1)?))).boxed()
+    }
+
+    pub(crate) async fn close(self) -> Result<(), Fault> {
+        Ok(self.connection.close().await?)
+    }
+
+    /// A file put in the place of ours (a restored copy) leaves us with the old one, which nobody sees any more.
+    fn still_the_same_file(&self) -> Result<(), Fault> {
+        if file_at(&self.path)? == self.file {
+            return Ok(());
+        }
+        Err(Fault::new(Class::Transient, format!("{} is another file than was opened", self.path.display())))
+    }
+
+    async fn run(&mut self, sql: &str) -> Result<(), Fault> {
+        // Not `raw_sql(..).execute(..)`: the compiler cannot prove that future `Send`.
+        self.connection.execute(sqlx::raw_sql(sql)).await?;
+        Ok(())
+    }
+}
+
+fn file_at(path: &std::path::Path) -> Result<(u64, u64), Fault> {
+    let file = fs::metadata(path).map_err(|e| Fault::new(Class::Transient, e))?;
+    Ok((file.dev(), file.ino()))
+}
+
+/// SQLite's own rules of affinity for declared types, as far as they matter here.
+fn kind_of(declared: String) -> Kind {
+    let upper = declared.to_ascii_uppercase();
+    if upper.contains("INT") {
+        Kind::BigInt
+    } else if upper.contains("TEXT") || upper.contains("CHAR") {
+        Kind::Text
+    } else {
+        Kind::Other(declared)
+    }
+}

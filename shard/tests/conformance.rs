@@ -1,0 +1,60 @@
+//! One suite for every engine, on real PostgreSQL and real SQLite files: what a [`sluice_shard::Shard`] promises.
+//!
+//! Each test is written once in `suite/` and runs once for each engine; what only one engine can show is in
+//! `suite/postgres_only.rs` and `suite/sqlite_only.rs`.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking; clippy does not see that helpers here are tests")]
+
+#[allow(dead_code, unreachable_pub, reason = "this is a module of testbed, whose other users need the rest")]
+#[path = "../../testbed/src/postgres.rs"]
+mod postgres_server;
+mod suite;
+#[allow(unreachable_pub, reason = "a test binary has nobody to be public to")]
+mod support;
+
+/// Runs each of the suite's tests, given as `file::name`, on both engines.
+macro_rules! on_every_engine {
+    ($($file:ident::$name:ident,)*) => {
+        mod on_postgres {
+            $(#[tokio::test]
+            async fn $name() {
+                crate::suite::$file::$name(&crate::support::Fixture::postgres().await).await;
+            })*
+        }
+        mod on_sqlite {
+            $(#[tokio::test]
+            async fn $name() {
+                crate::suite::$file::$name(&crate::support::Fixture::sqlite().await).await;
+            })*
+        }
+    };
+}
+
+on_every_engine! {
+    identity::registration_is_idempotent_and_never_touches_an_existing_position,
+    identity::registration_refuses_a_database_that_bears_another_identity,
+    identity::two_registrations_at_once_leave_one_identity,
+    identity::two_registrations_of_different_shards_at_once_have_one_winner,
+    identity::a_connection_under_another_name_or_journal_is_refused,
+    identity::a_database_that_was_never_registered_is_a_matter_of_configuration,
+    identity::a_person_table_of_other_columns_is_refused_by_name,
+    positions::rows_and_position_move_together,
+    positions::a_batch_from_another_position_is_refused_and_changes_nothing,
+    positions::a_batch_without_rows_advances,
+    positions::several_partitions_move_in_one_transaction_or_not_at_all,
+    positions::a_missing_position_row_is_a_matter_of_configuration,
+    positions::of_two_connections_that_append_the_same_step_exactly_one_wins,
+    positions::the_same_id_twice_is_an_invariant_and_changes_nothing,
+    positions::a_row_that_no_step_covers_never_reaches_the_database,
+    positions::a_missing_table_is_a_matter_of_configuration,
+    rows::awkward_text_survives,
+    rows::customers_that_differ_in_case_are_two,
+    rows::ten_thousand_rows_go_in_one_batch,
+    rows::a_customers_rows_come_in_pages_in_order_of_id,
+    rows::ids_and_counts_show_every_row,
+    rows::a_stream_of_ids_may_be_left_half_way,
+    refused::a_refused_row_is_buried_and_its_batch_mates_commit,
+    refused::a_batch_of_nothing_but_refused_rows_advances,
+    refused::where_the_burial_fails_nothing_is_committed,
+    refused::an_invariant_beside_a_refused_row_commits_nothing,
+}

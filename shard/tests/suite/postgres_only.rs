@@ -1,0 +1,90 @@
+//! What only a server can show.
+
+use std::time::Duration;
+
+use sluice_shard::{Class, Operation, Shard, ShardAddress, register};
+
+use crate::{
+    postgres_server::Postgres,
+    support::{Fixture, at, identity, names, no_burial, numbered, stored},
+};
+
+async fn refusal(address: &ShardAddress) -> (Class, Operation) {
+    let refused = Shard::connect(address, &identity()).await.err().expect("the connection was to be refused");
+    (refused.class, refused.operation)
+}
+
+#[tokio::test]
+async fn a_wrong_password_or_database_is_a_matter_of_configuration() {
+    let fixture = Fixture::postgres().await;
+    fixture.shard().await;
+    let password = ShardAddress { password: "wrong".to_owned().into(), ..fixture.address.clone() };
+    assert_eq!(refusal(&password).await, (Class::Configuration, Operation::Connect));
+    let database = ShardAddress { database: "no_such".into(), ..fixture.address.clone() };
+    assert_eq!(refusal(&database).await, (Class::Configuration, Operation::Connect));
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_listen_is_transient() {
+    let fixture = Fixture::postgres().await;
+    // Bound, so that nobody else gets it, but never listening.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let nobody = ShardAddress { port: socket.local_addr().unwrap().port(), ..fixture.address.clone() };
+    assert_eq!(refusal(&nobody).await, (Class::Transient, Operation::Connect));
+}
+
+#[tokio::test]
+async fn a_server_that_never_answers_is_transient_within_a_limit() {
+    let fixture = Fixture::postgres().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let silent = ShardAddress { port: listener.local_addr().unwrap().port(), ..fixture.address.clone() };
+    let refused = tokio::time::timeout(Duration::from_secs(60), refusal(&silent)).await;
+    assert_eq!(refused.expect("the connection was to be given up"), (Class::Transient, Operation::Connect));
+}
+
+#[tokio::test]
+async fn a_killed_server_is_transient_and_has_kept_what_was_committed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut server = Postgres::start(dir.path().join("postgres"), 0, false).await.unwrap();
+    server.create_database("shard").await.unwrap();
+    let address = server.address("shard");
+    register(&address, &identity(), &[at(0, 0)]).await.unwrap();
+    let mut shard = Shard::connect(&address, &identity()).await.unwrap();
+    shard.append(&numbered(0, 10), no_burial).await.unwrap();
+    server.kill();
+    let failed = shard.append(&numbered(10, 10), no_burial).await.unwrap_err();
+    assert_eq!(failed.class, Class::Transient, "{failed}: {}", failed.source);
+    assert_eq!(refusal(&address).await.0, Class::Transient);
+    server.restart().await.unwrap();
+    let mut shard = Shard::connect(&address, &identity()).await.unwrap();
+    assert_eq!(stored(&mut shard).await, 10);
+    shard.append(&numbered(10, 10), no_burial).await.unwrap();
+    assert_eq!(names(&mut shard).await.len(), 20);
+}
+
+#[tokio::test]
+async fn a_read_only_server_is_transient() {
+    let fixture = Fixture::postgres().await;
+    fixture.shard().await;
+    let database = &fixture.address.database;
+    fixture.admin(&format!("ALTER DATABASE {database} SET default_transaction_read_only = on")).await;
+    let mut shard = fixture.connect().await;
+    let failed = shard.append(&numbered(0, 1), no_burial).await.unwrap_err();
+    assert_eq!(failed.class, Class::Transient, "{failed}: {}", failed.source);
+}
+
+#[tokio::test]
+async fn a_row_that_a_trigger_swallows_is_an_invariant() {
+    let fixture = Fixture::postgres().await;
+    let mut shard = fixture.shard().await;
+    fixture
+        .admin(
+            "CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+             CREATE TRIGGER swallow BEFORE INSERT ON person FOR EACH ROW EXECUTE FUNCTION swallow()",
+        )
+        .await;
+    let failed = shard.append(&numbered(0, 5), no_burial).await.unwrap_err();
+    assert_eq!(failed.class, Class::Invariant);
+    assert_eq!(stored(&mut fixture.connect().await).await, 0);
+}

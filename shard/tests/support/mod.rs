@@ -1,0 +1,175 @@
+//! An empty database of either engine for each test, and a way to change it behind the shard's back.
+
+use std::sync::{
+    Arc, Weak,
+    atomic::{AtomicU32, Ordering},
+};
+
+use secrecy::ExposeSecret;
+use sluice_model::{CustomerId, Partition, Person, Position, Rows};
+use sluice_shard::{Advance, Batch, Flavor, Identity, RefusedRow, Shard, ShardAddress, register};
+use sqlx::{Connection, PgConnection, SqliteConnection, postgres::PgConnectOptions, sqlite::SqliteConnectOptions};
+use tempfile::TempDir;
+use tokio::sync::Mutex;
+
+use crate::postgres_server::Postgres;
+
+/// An empty database, removed when dropped.
+pub struct Fixture {
+    pub address: ShardAddress,
+    _keeps: Keeps,
+}
+
+#[expect(dead_code, reason = "held for what their drop does")]
+enum Keeps {
+    Server(Arc<Server>),
+    Folder(TempDir),
+}
+
+/// The one server of this test binary: it lives as long as some test holds it, since nothing drops a static.
+struct Server {
+    // Before its folder, so that it is stopped first.
+    postgres: Postgres,
+    _dir: TempDir,
+}
+
+static SERVER: Mutex<Weak<Server>> = Mutex::const_new(Weak::new());
+
+async fn server() -> Arc<Server> {
+    let mut shared = SERVER.lock().await;
+    if let Some(server) = shared.upgrade() {
+        return server;
+    }
+    let dir = TempDir::new().unwrap();
+    let postgres = Postgres::start(dir.path().join("postgres"), 0, false).await.unwrap();
+    let server = Arc::new(Server { postgres, _dir: dir });
+    *shared = Arc::downgrade(&server);
+    server
+}
+
+impl Fixture {
+    /// A fresh database on the shared server.
+    pub async fn postgres() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let server = server().await;
+        let name = format!("shard_{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        server.postgres.create_database(&name).await.unwrap();
+        Self { address: server.postgres.address(&name), _keeps: Keeps::Server(server) }
+    }
+
+    /// A file that does not exist yet.
+    pub async fn sqlite() -> Self {
+        let dir = TempDir::new().unwrap();
+        let address = ShardAddress {
+            flavor: Flavor::Sqlite,
+            host: String::new(),
+            port: 0,
+            user: String::new(),
+            password: String::new().into(),
+            database: dir.path().join("shard.db").display().to_string(),
+        };
+        Self { address, _keeps: Keeps::Folder(dir) }
+    }
+
+    /// Registers the database for partitions 0 to 3, and connects.
+    pub async fn shard(&self) -> Shard {
+        let starts: Vec<_> = (0..4).map(|p| Position::before_first(Partition::new(p))).collect();
+        register(&self.address, &identity(), &starts).await.unwrap();
+        self.connect().await
+    }
+
+    pub async fn connect(&self) -> Shard {
+        Shard::connect(&self.address, &identity()).await.unwrap()
+    }
+
+    /// Runs SQL over a connection that shares no code with the shard's.
+    pub async fn admin(&self, sql: &str) {
+        match self.address.flavor {
+            Flavor::Postgres => {
+                let options = PgConnectOptions::new_without_pgpass()
+                    .host(&self.address.host)
+                    .port(self.address.port)
+                    .username(&self.address.user)
+                    .password(self.address.password.expose_secret())
+                    .database(&self.address.database);
+                let mut connection = PgConnection::connect_with(&options).await.unwrap();
+                sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+                connection.close().await.unwrap();
+            }
+            Flavor::Sqlite => {
+                let options = SqliteConnectOptions::new().filename(&self.address.database).create_if_missing(true);
+                let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+                sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+                connection.close().await.unwrap();
+            }
+        }
+    }
+
+    /// From now on the database refuses people of this name.
+    pub async fn refuse_name(&self, name: &str) {
+        match self.address.flavor {
+            Flavor::Postgres => {
+                self.admin(&format!("ALTER TABLE person ADD CONSTRAINT refused CHECK (name <> '{name}')")).await;
+            }
+            // SQLite adds no constraint to a table that is there.
+            Flavor::Sqlite => {
+                self.admin(&format!(
+                    "DROP TABLE person; CREATE TABLE person (customer_id TEXT NOT NULL, id BIGINT NOT NULL,
+                     name TEXT NOT NULL CHECK (name <> '{name}'), address TEXT NOT NULL, PRIMARY KEY (customer_id, id))"
+                ))
+                .await;
+            }
+        }
+    }
+}
+
+pub fn identity() -> Identity {
+    Identity { shard: "alpha".into(), journal_id: "journal-1".into() }
+}
+
+pub fn customer(id: &str) -> CustomerId {
+    id.parse().unwrap()
+}
+
+/// The `sequence`-th message of a partition; 0 is before the first.
+pub fn at(partition: u16, sequence: u64) -> Position {
+    Position::new(Position::before_first(Partition::new(partition)).get() + sequence).unwrap()
+}
+
+pub fn step(partition: u16, from: u64, to: u64) -> Advance {
+    Advance { from: at(partition, from), to: at(partition, to), stamp: 1_000 + i64::try_from(to).unwrap() }
+}
+
+/// One row a message for customer 42: of partition 0, from `from` on, with these names.
+pub fn named<'a>(from: u64, names: impl IntoIterator<Item = &'a str>) -> Batch {
+    let mut rows = Rows::new();
+    let mut to = from;
+    for name in names {
+        to += 1;
+        rows.push(&customer("42"), at(0, to).event(0), &Person { name: name.into(), address: "there".into() });
+    }
+    Batch { rows, advances: vec![step(0, from, to)] }
+}
+
+/// `count` rows after `from`.
+pub fn numbered(from: u64, count: u64) -> Batch {
+    let names: Vec<_> = (0..count).map(|n| format!("person {n}")).collect();
+    named(from, names.iter().map(String::as_str))
+}
+
+/// For batches of which nothing is refused.
+pub async fn no_burial(refused: &[RefusedRow]) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    Err(format!("nothing was to be refused, but {refused:?}").into())
+}
+
+/// The stored position of partition 0, as a message number.
+pub async fn stored(shard: &mut Shard) -> u64 {
+    let position = shard.positions().await.unwrap()[&Partition::new(0)].position;
+    position.get() - at(0, 0).get()
+}
+
+/// Names of customer 42's rows, in order of id.
+pub async fn names(shard: &mut Shard) -> Vec<String> {
+    let rows = shard.customer_rows(&customer("42"), None, u32::MAX).await.unwrap();
+    rows.into_iter().map(|row| row.name).collect()
+}

@@ -1,0 +1,97 @@
+//! Our services' programs: built as testbed itself was built, beside it.
+
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+use tokio::{process::Command, sync::OnceCell};
+
+use crate::tool;
+
+const PACKAGES: [&str; 4] = ["sluice-directory", "sluice-ingest", "sluice-writer", "sluice-loadgen"];
+
+/// Once per process: a second fleet of the same test process finds them built.
+static BUILT: OnceCell<()> = OnceCell::const_new();
+
+/// The folder that holds them.
+#[derive(Debug, Clone)]
+pub struct Binaries {
+    folder: PathBuf,
+}
+
+impl Binaries {
+    /// Builds what is not up to date (cargo shows its progress), in the profile of the running program.
+    ///
+    /// # Errors
+    /// Where the build fails.
+    pub async fn built() -> anyhow::Result<Self> {
+        let binaries = Self::beside_this_program()?;
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("testbed/ is in a workspace")?;
+        // Installed somewhere without its sources, testbed takes what is beside it.
+        if workspace.join("Cargo.toml").exists() {
+            BUILT.get_or_try_init(|| build(workspace, &binaries.folder)).await?;
+        }
+        Ok(binaries)
+    }
+
+    /// As they are, whether up to date or not.
+    ///
+    /// # Errors
+    /// Where nobody can say where the running program is.
+    pub fn beside_this_program() -> anyhow::Result<Self> {
+        let running = std::env::current_exe().context("the running program has no path")?;
+        Ok(Self { folder: profile_folder(&running)?.to_owned() })
+    }
+
+    /// A program of ours.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Where fetched tools are kept: they outlive a fleet, and `cargo clean` removes them.
+    pub fn tools(&self) -> PathBuf {
+        self.folder.parent().unwrap_or(&self.folder).join("tools")
+    }
+}
+
+/// `target/<profile>`: a program is in it, a test in `deps` below it.
+fn profile_folder(running: &Path) -> anyhow::Result<&Path> {
+    let folder = running.parent().context("the running program has a folder")?;
+    let below = folder.file_name() == Some(OsStr::new("deps"));
+    Ok(folder.parent().filter(|_| below).unwrap_or(folder))
+}
+
+async fn build(workspace: &Path, folder: &Path) -> anyhow::Result<()> {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(workspace).arg("build").arg("--bins");
+    command.args(PACKAGES.iter().flat_map(|package| ["--package", package]));
+    command.args(profile_flags(folder));
+    command.arg("--target-dir").arg(folder.parent().context("a profile's folder is in a target folder")?);
+    let done = tool::output(&mut command).await?;
+    anyhow::ensure!(done.status.success(), "the services could not be built: cargo has said why");
+    Ok(())
+}
+
+fn profile_flags(folder: &Path) -> Vec<String> {
+    match folder.file_name().map(OsStr::to_string_lossy).as_deref() {
+        None | Some("debug") => Vec::new(),
+        Some("release") => vec!["--release".into()],
+        Some(other) => vec!["--profile".into(), other.into()],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_services_are_built_in_the_profile_of_the_running_program() {
+        let flags = |running: &str| profile_flags(profile_folder(Path::new(running)).unwrap());
+        assert!(flags("/x/target/debug/testbed").is_empty());
+        assert!(flags("/x/target/debug/deps/fleet-0123").is_empty());
+        assert_eq!(flags("/x/target/release/testbed"), ["--release"]);
+        assert_eq!(flags("/x/target/quick/deps/fleet-0123"), ["--profile", "quick"]);
+    }
+}

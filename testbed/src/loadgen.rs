@@ -1,0 +1,77 @@
+//! Runs `loadgen` as a process of its own, and reads its report.
+
+use anyhow::Context;
+use serde::{Deserialize, de::DeserializeOwned};
+use tokio::process::Command;
+
+use crate::{fleet::Fleet, tool};
+
+/// What `loadgen run` reports.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Load {
+    /// Events that are stored.
+    pub accepted: u64,
+    /// Events that are not, or of which nobody knows.
+    pub failed: u64,
+    /// How long it took.
+    pub seconds: f64,
+    /// Accepted events per second.
+    pub rate: f64,
+}
+
+/// What `loadgen verify` reports.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Verified {
+    /// Whether everything is where it belongs, once.
+    pub ok: bool,
+    /// Shard by shard.
+    pub shards: Vec<VerifiedShard>,
+}
+
+/// One shard of it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct VerifiedShard {
+    /// Its name.
+    pub shard: String,
+    /// Its rows.
+    pub rows: u64,
+    /// Of how many customers.
+    pub customers: u64,
+    /// Events of the journal that have no row there.
+    pub missing: u64,
+    /// Rows that no event of the journal explains.
+    pub doubled: u64,
+    /// Rows of customers that belong elsewhere.
+    pub misplaced: u64,
+}
+
+impl Fleet {
+    /// `loadgen run` with further arguments, such as `--via http --count 3000`.
+    ///
+    /// # Errors
+    /// Where it cannot say how it went. Failed requests are no error here: they are in the report.
+    pub async fn load(&self, args: &[&str]) -> anyhow::Result<Load> {
+        let ingest = self.ingest_url();
+        self.report(&[&["run", "--json", "--url", &ingest], args].concat()).await
+    }
+
+    /// `loadgen verify`: waits until the journal is drained, and checks every row.
+    ///
+    /// # Errors
+    /// Where it cannot say what is so. A wrong row is no error here: it is in the report.
+    pub async fn verify(&self) -> anyhow::Result<Verified> {
+        self.report(&["verify", "--json"]).await
+    }
+
+    async fn report<T: DeserializeOwned>(&self, args: &[&str]) -> anyhow::Result<T> {
+        let mut command = Command::new(self.program("loadgen"));
+        command.args(args).env("NATS_URL", self.nats_url()).env("RUST_LOG", "warn");
+        command.env("SHARDING_MODE", "nats").env("JOURNAL_PARTITIONS", self.partitions().to_string());
+        let done = tool::output(&mut command).await?;
+        // 1 says that something is wrong, and the report says what; anything above, that there is no report.
+        let told = matches!(done.status.code(), Some(0 | 1));
+        anyhow::ensure!(told, "loadgen {} ended with {}: {}", args.join(" "), done.status, done.stdout);
+        serde_json::from_str(&done.stdout)
+            .with_context(|| format!("loadgen's report is unknown to us: {}", done.stdout))
+    }
+}

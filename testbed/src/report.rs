@@ -1,0 +1,88 @@
+//! What the commands print for people, on standard output.
+#![allow(clippy::print_stdout, reason = "this is the commands' report")]
+
+use comfy_table::{CellAlignment, Table, presets};
+use secrecy::ExposeSecret;
+use sluice_shard::{Flavor, ShardAddress};
+use sluice_testbed::Fleet;
+
+use crate::demo::Outcome;
+
+/// A table per shard, and the rates.
+pub(crate) fn outcome(outcome: &Outcome) {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_BORDERS_ONLY);
+    table.set_header(["shard", "rows", "customers", "missing", "doubled", "misplaced"]);
+    for shard in &outcome.verified.shards {
+        let numbers = [shard.rows, shard.customers, shard.missing, shard.doubled, shard.misplaced];
+        table.add_row(std::iter::once(shard.shard.clone()).chain(numbers.map(|number| number.to_string())));
+    }
+    for column in 1..=5 {
+        table.column_mut(column).expect("there are six columns").set_cell_alignment(CellAlignment::Right);
+    }
+    println!("\n{table}\n");
+    let load = &outcome.load;
+    println!(
+        "accepted:  {} of {} requests in {:.2} s: {:.0}/s",
+        load.accepted,
+        load.accepted + load.failed,
+        load.seconds,
+        load.rate
+    );
+    match outcome.committed {
+        Some(took) => {
+            #[allow(clippy::cast_precision_loss, reason = "a rate needs no more than 53 bits")]
+            let rate = load.accepted as f64 / took.as_secs_f64();
+            println!(
+                "committed: {} rows in {:.2} s: {rate:.0}/s, from the first request to the last row",
+                load.accepted,
+                took.as_secs_f64()
+            );
+        }
+        None => println!("committed: not all rows came"),
+    }
+    println!("{}", if outcome.is_right() { "every row is right" } else { "ROWS ARE WRONG: see the table" });
+}
+
+/// Where everything is.
+pub(crate) fn addresses(fleet: &Fleet) {
+    println!("\ningest     {}", fleet.ingest_url());
+    println!("directory  {}", fleet.directory_url());
+    println!("nats       {}", fleet.nats_url());
+    for shard in fleet.shards() {
+        println!("{:<10} {}", shard.name, shard.address);
+    }
+    println!("folder     {} (logs in logs/)", fleet.folder().display());
+    println!("\nctrl-C ends everything.");
+}
+
+/// What to try with a fleet that was left running.
+pub(crate) fn hints(fleet: &Fleet) {
+    let (ingest, nats, directory) = (fleet.ingest_url(), fleet.nats_url(), fleet.directory_url());
+    let person = r#"{"name":"Ada","address":"London"}"#;
+    println!("\nTry, in another terminal:");
+    println!("  curl -i -X POST {ingest}/person/1 -d '{person}'");
+    println!("  ab -p /dev/null -T application/json -n 1000 -c 100 -H 'X-Customer-ID: 3' {ingest}/person/3");
+    println!("  nats --server {nats} pub person.create.2 '{person}'");
+    for shard in fleet.shards().iter().take(1) {
+        println!("  {}", query(&shard.address));
+    }
+    let program = |name: &str| fleet.program(name).display().to_string();
+    println!("  {} --directory-url {directory} shard list", program("directory"));
+    println!("  {} --directory-url {directory} customer show 2", program("directory"));
+    println!("  JOURNAL_PARTITIONS={} {} verify --nats-url {nats}", fleet.partitions(), program("loadgen"));
+}
+
+/// The original's query, with what every machine has.
+fn query(address: &ShardAddress) -> String {
+    let ShardAddress { host, port, user, password, database, .. } = address;
+    let query = "SELECT COUNT(*), COUNT(DISTINCT customer_id) FROM person";
+    match address.flavor {
+        Flavor::Sqlite => format!("sqlite3 {database} '{query}'"),
+        // The password of a server that is made anew for each fleet and listens on loopback alone.
+        Flavor::Postgres => {
+            let password = password.expose_secret();
+            format!("PGPASSWORD='{password}' psql -h {host} -p {port} -U {user} -c '{query}' {database}")
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! The NATS server is found or fetched, takes our configuration, and maps customers as we do.
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+use futures::StreamExt;
+use sluice_journal::subject;
+use sluice_model::{CustomerId, PartitionCount};
+use sluice_testbed::{
+    Process,
+    binaries::Binaries,
+    log_file::LogFile,
+    nats_program,
+    nats_server::NatsServer,
+    ports::{Ports, loopback},
+};
+
+async fn start(folder: &std::path::Path, partitions: u16) -> (Process, async_nats::Client) {
+    let program = nats_program::find(&Binaries::beside_this_program().unwrap().tools()).await.unwrap();
+    let listen = loopback(Ports::new(None).take("nats-server").unwrap());
+    let server = NatsServer {
+        program,
+        folder: folder.to_owned(),
+        log: LogFile::new(folder, "nats-server"),
+        listen,
+        partitions: PartitionCount::try_from(partitions).unwrap(),
+        sync_always: true,
+        max_file_store: 1 << 30,
+        own_group: false,
+    };
+    let server = server.start().await.unwrap();
+    (server, async_nats::connect(format!("nats://{listen}")).await.unwrap())
+}
+
+#[tokio::test]
+async fn what_anybody_publishes_for_a_customer_arrives_in_the_partition_that_we_compute() {
+    let folder = tempfile::tempdir().unwrap();
+    for partitions in [1, 4, 7] {
+        let (_server, client) = start(&folder.path().join(partitions.to_string()), partitions).await;
+        let mut arrivals = client.subscribe("journal.>").await.unwrap();
+        let count = PartitionCount::try_from(partitions).unwrap();
+        for customer in ["1", "2", "3", "acme", "A-b_9"].map(|id| id.parse::<CustomerId>().unwrap()) {
+            client.publish(subject::public_create(&customer), "x".into()).await.unwrap();
+            let arrived = arrivals.next().await.unwrap();
+            assert_eq!(arrived.subject.as_str(), subject::create(count, &customer));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_was_killed_comes_back_at_the_same_address_with_its_streams() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut server, client) = start(folder.path(), 4).await;
+    let jetstream = async_nats::jetstream::new(client);
+    let config = async_nats::jetstream::stream::Config {
+        name: "KEPT".into(),
+        subjects: vec!["kept".into()],
+        max_bytes: 1 << 20,
+        ..Default::default()
+    };
+    jetstream.create_stream(config).await.unwrap();
+    jetstream.publish("kept", "x".into()).await.unwrap().await.unwrap();
+    server.kill();
+    server.restart().await.unwrap();
+    let url = format!("nats://{}", loopback(jetstream.client().server_info().port));
+    let again = async_nats::jetstream::new(async_nats::connect(url).await.unwrap());
+    assert_eq!(again.get_stream("KEPT").await.unwrap().cached_info().state.messages, 1);
+}

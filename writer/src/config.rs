@@ -1,0 +1,84 @@
+//! Every knob of the writer.
+
+use std::{net::SocketAddr, time::Duration};
+
+use clap::Args;
+use sluice_directory::DirectoryArgs;
+use sluice_journal::Settings;
+use sluice_service::{nats::NatsArgs, telemetry::TelemetryArgs};
+
+/// How the writer works.
+#[derive(Debug, Clone, Args)]
+pub struct Config {
+    /// Where `/livez`, `/readyz` and `/lanes` answer.
+    #[arg(long, env = "WRITER_LISTEN", default_value = "127.0.0.1:7080")]
+    pub listen: SocketAddr,
+    /// Workers in this process; the partitions are shared out among them. Too few: one worker's transactions are all
+    /// that a shard gets at once. Too many: a connection per worker and shard, and smaller batches.
+    #[arg(long, env = "WRITER_WORKERS", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=512))]
+    pub workers: u16,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "documented at its own type")]
+    pub lanes: LaneConfig,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "documented at its own type")]
+    pub journal: Settings,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "documented at its own type")]
+    pub directory: DirectoryArgs,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "documented at its own type")]
+    pub nats: NatsArgs,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "documented at its own type")]
+    pub telemetry: TelemetryArgs,
+}
+
+/// How lanes work.
+#[derive(Debug, Clone, Args)]
+pub struct LaneConfig {
+    /// Bytes that a lane may queue; its running transaction may hold as many again. Too low: small transactions. Too high:
+    /// that much memory for each shard and worker when shards are slow.
+    #[arg(long, env = "WRITER_LANE_QUEUE_BYTES", default_value_t = 8 << 20)]
+    pub lane_queue_bytes: usize,
+    /// How long a lane without events waits before it advances its shard's stored position, in milliseconds. Too low:
+    /// needless transactions on idle shards. Too high: a restart reads that much more of the journal again.
+    #[arg(long, env = "WRITER_IDLE_ADVANCE_MS", default_value_t = 10_000)]
+    pub idle_advance_ms: u64,
+    /// How long a full lane may keep the reader from lanes that have nothing to do, in milliseconds, before it goes behind.
+    /// Too low: lanes go behind at every hiccup, and read the journal a second time. Too high: a slow shard is felt by
+    /// the others for that long.
+    #[arg(long, env = "WRITER_LANE_PATIENCE_MS", default_value_t = 1_000)]
+    pub lane_patience_ms: u64,
+    /// How long a partition's reader waits at its start for shards to say how far they are, in milliseconds. Those that
+    /// have not answered by then begin behind. Too low: slow shards read the journal for themselves. Too high: a shard
+    /// that is down delays the start by that.
+    #[arg(long, env = "WRITER_START_PATIENCE_MS", default_value_t = 3_000)]
+    pub start_patience_ms: u64,
+    /// How long the last batches may take when the writer is told to stop, in milliseconds. What is not committed by then
+    /// the next writer reads again.
+    #[arg(long, env = "WRITER_GRACE_MS", default_value_t = 10_000)]
+    pub grace_ms: u64,
+}
+
+impl LaneConfig {
+    /// How long a lane without events waits before it advances its stored positions.
+    pub fn idle_advance(&self) -> Duration {
+        Duration::from_millis(self.idle_advance_ms)
+    }
+
+    /// How long a full lane may keep the reader from idle ones.
+    pub fn patience(&self) -> Duration {
+        Duration::from_millis(self.lane_patience_ms)
+    }
+
+    /// How long a reader waits at its start for the shards.
+    pub fn start_patience(&self) -> Duration {
+        Duration::from_millis(self.start_patience_ms)
+    }
+
+    /// How long the last batches may take.
+    pub fn grace(&self) -> Duration {
+        Duration::from_millis(self.grace_ms)
+    }
+}

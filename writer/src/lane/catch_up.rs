@@ -1,0 +1,135 @@
+//! A lane that is behind reads for itself, from the shard's stored positions, and joins the readers when it is level.
+//!
+//! Joining is exact: under the queue's lock each partition's reader position J is taken and the queue is fed from J on; the
+//! lane reads through J - 1 by itself before it takes from the queue.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use sluice_directory::DirectoryError;
+use sluice_journal::{Message, ReadError, Reader};
+use sluice_model::{Partition, Position};
+use sluice_shard::Shard;
+use tokio::time::timeout;
+
+use super::{
+    task::{Task, Trouble},
+    work::{Stretch, Work},
+};
+use crate::router::Router;
+
+/// A lane this many messages or less from its readers joins them; it reads the rest while its queue fills.
+const JOIN_WITHIN: u64 = 5_000;
+/// Messages of one read.
+const CHUNK: usize = 1_000;
+/// Messages that one transaction of a lane that is behind may cover: most of them are other shards'.
+const SCAN: u64 = 50_000;
+/// How long to wait for messages that the journal is known to hold.
+const READ_LIMIT: Duration = Duration::from_secs(30);
+
+/// A partition as this lane reads it.
+struct Source {
+    reader: Reader,
+    router: Router,
+}
+
+impl From<ReadError> for Trouble {
+    fn from(error: ReadError) -> Self {
+        // What is gone from the journal does not come back by trying again.
+        if error.is_transient() { Self::Retry(error.into()) } else { Self::Stop(error.into()) }
+    }
+}
+
+impl From<DirectoryError> for Trouble {
+    fn from(error: DirectoryError) -> Self {
+        Self::Retry(error.into())
+    }
+}
+
+impl Task {
+    /// Reads and commits until the lane has joined. Returns early where the lane is to stop.
+    pub(super) async fn catch_up(&mut self, shard: &mut Shard) -> Result<(), Trouble> {
+        let mut sources = BTreeMap::new();
+        let mut joined: Option<BTreeMap<Partition, Position>> = None;
+        tracing::info!(shard = self.lane.shard(), stored = ?self.positions(), "behind: reading for itself");
+        while !self.context.stop.is_cancelled() {
+            if joined.is_some() && !self.lane.queue().is_live() {
+                joined = None;
+            }
+            let targets = joined.clone().unwrap_or_else(|| self.lane.queue().reader_positions());
+            let left: u64 = targets.iter().map(|(partition, target)| self.left(*partition, *target)).sum();
+            if joined.is_none() && left <= JOIN_WITHIN {
+                joined = Some(self.lane.queue().join());
+                continue;
+            }
+            if left == 0 {
+                tracing::info!(shard = self.lane.shard(), "joined");
+                return Ok(());
+            }
+            let mut work = Work::default();
+            let mut scan = SCAN;
+            for (partition, target) in targets {
+                let limit = scan.min(self.left(partition, target));
+                scan -= self.read(&mut sources, partition, limit, &mut work).await?;
+            }
+            self.commit(shard, work).await?;
+        }
+        Ok(())
+    }
+
+    fn positions(&self) -> Vec<Position> {
+        self.stored.values().map(|stored| stored.position).collect()
+    }
+
+    /// The position that the shard lacks next.
+    fn next(&self, partition: Partition) -> Position {
+        self.stored.get(&partition).map_or(Position::first(partition), |stored| stored.position.next())
+    }
+
+    /// How many messages there are before the target.
+    fn left(&self, partition: Partition, target: Position) -> u64 {
+        target.get().saturating_sub(self.next(partition).get())
+    }
+
+    /// Reads up to `limit` messages of a partition into the work, and says how many it read.
+    async fn read(
+        &self,
+        sources: &mut BTreeMap<Partition, Source>,
+        partition: Partition,
+        limit: u64,
+        work: &mut Work,
+    ) -> Result<u64, Trouble> {
+        let start = self.next(partition);
+        let mut read = 0;
+        while read < limit && work.bytes() < self.context.config.lane_queue_bytes {
+            let due = Position::new(start.get() + read).expect("a message before the readers' position");
+            let source = match sources.remove(&partition).filter(|source| source.reader.next_position() == due) {
+                Some(source) => sources.entry(partition).or_insert(source),
+                None => sources.entry(partition).or_insert(self.open(due).await?),
+            };
+            let max = usize::try_from(limit - read).unwrap_or(CHUNK).min(CHUNK);
+            let chunk = timeout(READ_LIMIT, source.reader.next_chunk(max)).await;
+            let chunk = chunk.map_err(|_| Trouble::Retry(format!("nothing came at {due:?} in time").into()))??;
+            source.router.sort(&chunk).await?;
+            read += add(work, source, &chunk, self.lane.shard());
+        }
+        Ok(read)
+    }
+
+    async fn open(&self, from: Position) -> Result<Source, Trouble> {
+        let reader = self.context.journal.read(from).await?;
+        let only = Some(self.lane.shard().to_owned());
+        Ok(Source { router: Router::new(self.context.directory.clone(), reader.partitions(), only), reader })
+    }
+}
+
+/// Adds this lane's share of a chunk to the work; gives the number of messages.
+fn add(work: &mut Work, source: &mut Source, chunk: &[Message], shard: &str) -> u64 {
+    if let (Some(first), Some(last)) = (chunk.first(), chunk.last()) {
+        let stretch = Stretch { first: first.position, last: last.position, stamp: last.stamp };
+        match source.router.share_of(shard) {
+            Some(share) => work.add(stretch, &share.rows, &mut share.graves),
+            None => work.add(stretch, &sluice_model::Rows::new(), &mut Vec::new()),
+        }
+    }
+    chunk.len() as u64
+}

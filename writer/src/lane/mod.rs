@@ -1,0 +1,170 @@
+//! A lane: one shard's queue, and its single running transaction.
+//!
+//! - [`work`]: what a transaction stores, and the lane rule: may this shard take it?
+//! - [`queue`]: what the readers put in; fed or behind, joining.
+//! - [`task`]: the lane's life: connect, ask the shard how far it is, commit batch after batch.
+//! - [`catch_up`]: a lane that is behind reads for itself, and joins.
+//!
+//! This file is the part that readers and the outside see.
+
+pub mod catch_up;
+pub mod queue;
+pub mod task;
+pub mod work;
+
+use std::sync::{Mutex, MutexGuard};
+
+use serde::Serialize;
+use sluice_journal::dead::Grave;
+use sluice_model::{Partition, Position, Rows};
+use tokio::sync::{Notify, watch};
+
+use self::{
+    queue::Queue,
+    work::{Stored, Stretch, Work},
+};
+
+/// What a lane is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LaneState {
+    /// Trying to get into the shard; what the readers give queues up until the queue is full.
+    Connecting,
+    /// Fed by the readers.
+    Live,
+    /// Reading for itself from the shard's stored positions.
+    Behind,
+    /// Stopped until somebody looks: see the detail.
+    Stopped,
+}
+
+/// A lane's state, for readers that start and for `/lanes`.
+#[derive(Debug, Clone)]
+pub struct Health {
+    /// What it is doing.
+    pub state: LaneState,
+    /// The last trouble, if it is not over.
+    pub detail: Option<String>,
+    /// What the shard said last; `None` until it has answered once.
+    pub stored: Option<Stored>,
+}
+
+/// One shard's lane of one worker, as the readers share it with the lane's own task.
+pub struct Lane {
+    shard: String,
+    worker: u16,
+    queue: Mutex<Queue>,
+    /// There is something in the queue, or a reader has started.
+    arrived: Notify,
+    /// There is room in the queue again, or the lane went behind.
+    room: Notify,
+    busy: std::sync::atomic::AtomicBool,
+    health: watch::Sender<Health>,
+}
+
+impl Lane {
+    /// A lane that has not begun; see [`task::start`].
+    pub fn new(shard: String, worker: u16, queue_bytes: usize) -> Self {
+        let health = Health { state: LaneState::Connecting, detail: None, stored: None };
+        Self {
+            shard,
+            worker,
+            queue: Mutex::new(Queue::new(queue_bytes)),
+            arrived: Notify::new(),
+            room: Notify::new(),
+            busy: false.into(),
+            health: watch::Sender::new(health),
+        }
+    }
+
+    /// The shard's name.
+    pub fn shard(&self) -> &str {
+        &self.shard
+    }
+
+    /// The worker that it belongs to.
+    pub fn worker(&self) -> u16 {
+        self.worker
+    }
+
+    /// What it is doing now.
+    pub fn health(&self) -> Health {
+        self.health.borrow().clone()
+    }
+
+    /// Follows what it is doing.
+    pub fn watch(&self) -> watch::Receiver<Health> {
+        self.health.subscribe()
+    }
+
+    /// Bytes in its queue.
+    pub fn queued_bytes(&self) -> usize {
+        self.queue().bytes()
+    }
+
+    /// A partition's reader starts: see [`Queue::start`].
+    pub fn start(&self, partition: Partition, next: Position, fed: bool) {
+        self.queue().start(partition, next, fed);
+        self.arrived.notify_one();
+    }
+
+    /// A reader that runs already meets this lane for the first time: see [`Queue::introduce`].
+    pub fn introduce(&self, partition: Partition, next: Position) {
+        self.queue().introduce(partition, next);
+        self.arrived.notify_one();
+    }
+
+    /// Gives the lane its share of a stretch: see [`Queue::feed`].
+    pub fn feed(&self, stretch: Stretch, rows: &Rows, graves: &mut Vec<Grave>) {
+        let something = !rows.is_empty() || !graves.is_empty();
+        self.queue().feed(stretch, rows, graves);
+        if something {
+            self.arrived.notify_one();
+        }
+    }
+
+    /// Whether a reader should wait before it feeds more.
+    pub fn is_full(&self) -> bool {
+        self.queue().is_full()
+    }
+
+    /// Waits until there may be room; spurious at times.
+    pub async fn room(&self) {
+        self.room.notified().await;
+    }
+
+    /// Drops what is queued; the lane reads it for itself later.
+    pub fn go_behind(&self) {
+        self.queue().go_behind();
+        self.arrived.notify_one();
+        self.room.notify_waiters();
+    }
+
+    /// Whether the lane could work but has nothing to do: waiting for another lane costs this one.
+    pub fn is_idle(&self) -> bool {
+        let busy = self.busy.load(std::sync::atomic::Ordering::Relaxed);
+        !busy && self.health.borrow().state == LaneState::Live && !self.queue().has_events()
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().expect("no holder of this lock panics")
+    }
+
+    fn take(&self, spare: Work) -> Work {
+        let work = self.queue().take(spare);
+        self.room.notify_waiters();
+        work
+    }
+
+    fn set_busy(&self, busy: bool) {
+        self.busy.store(busy, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    fn set_health(&self, state: LaneState, detail: Option<String>) {
+        self.health.send_modify(|health| (health.state, health.detail) = (state, detail));
+    }
+
+    fn set_stored(&self, stored: &Stored) {
+        self.health.send_modify(|health| health.stored = Some(stored.clone()));
+    }
+}

@@ -1,0 +1,244 @@
+//! What a lane is fed, and from where on. Decisions only; the lock around it and the waiting are the lane's.
+
+use std::{collections::BTreeMap, mem};
+
+use sluice_journal::dead::Grave;
+use sluice_model::{Partition, Position, Rows};
+
+use super::work::{Stretch, Work};
+
+/// One lane's share of what the readers have read and the lane has not taken yet.
+#[derive(Debug)]
+pub struct Queue {
+    work: Work,
+    limit_bytes: usize,
+    partitions: BTreeMap<Partition, Feed>,
+    closed: bool,
+}
+
+/// A partition as the lane's queue sees it.
+#[derive(Debug, Clone, Copy)]
+struct Feed {
+    /// The position that the partition's reader will give next.
+    next: Position,
+    /// Whether what it gives comes into this queue. If not, the lane is behind and reads for itself.
+    fed: bool,
+}
+
+impl Queue {
+    /// An empty queue that is full at `limit_bytes`.
+    pub fn new(limit_bytes: usize) -> Self {
+        Self { work: Work::default(), limit_bytes, partitions: BTreeMap::new(), closed: false }
+    }
+
+    /// A reader starts at `next`. Its lane is fed from there (the shard's stored position has to be `next - 1` or further), or
+    /// else begins behind. A reader that goes on where it was changes nothing.
+    pub fn start(&mut self, partition: Partition, next: Position, fed: bool) {
+        self.partitions.insert(partition, Feed { next, fed: fed && !self.closed });
+    }
+
+    /// A reader that has not fed this queue before says where it is; the lane is behind for that partition.
+    pub fn introduce(&mut self, partition: Partition, next: Position) {
+        self.partitions.entry(partition).or_insert(Feed { next, fed: false });
+    }
+
+    /// Takes in the next stretch of a partition, with what of it is this shard's. A lane that is behind reads it later by
+    /// itself: then it is only noted how far the reader is.
+    pub fn feed(&mut self, stretch: Stretch, rows: &Rows, graves: &mut Vec<Grave>) {
+        let unfed = Feed { next: stretch.first, fed: false };
+        let feed = self.partitions.entry(stretch.last.partition()).or_insert(unfed);
+        debug_assert_eq!(feed.next, stretch.first, "a reader gives every position once, in order");
+        feed.next = stretch.last.next();
+        if feed.fed {
+            self.work.add(stretch, rows, graves);
+        } else {
+            graves.clear();
+        }
+    }
+
+    /// The memory of what is queued.
+    pub fn bytes(&self) -> usize {
+        self.work.bytes()
+    }
+
+    /// Whether a reader should wait before it feeds more.
+    pub fn is_full(&self) -> bool {
+        self.bytes() >= self.limit_bytes
+    }
+
+    /// Whether a transaction has something to store beyond positions.
+    pub fn has_events(&self) -> bool {
+        self.work.has_events()
+    }
+
+    /// Whether every partition is fed: the lane is live. False as long as no reader has started.
+    pub fn is_live(&self) -> bool {
+        !self.partitions.is_empty() && self.partitions.values().all(|feed| feed.fed)
+    }
+
+    /// Takes all there is, and leaves `spare`'s memory in its place.
+    pub fn take(&mut self, mut spare: Work) -> Work {
+        spare.clear();
+        mem::replace(&mut self.work, spare)
+    }
+
+    /// Goes behind: what is queued is dropped, and nothing more comes in until the lane joins again.
+    pub fn go_behind(&mut self) {
+        self.work = Work::default();
+        self.partitions.values_mut().for_each(|feed| feed.fed = false);
+    }
+
+    /// The lane has stopped for good; its readers go on without it.
+    pub fn close(&mut self) {
+        self.closed = true;
+        self.go_behind();
+    }
+
+    /// Where each partition's reader is.
+    pub fn reader_positions(&self) -> BTreeMap<Partition, Position> {
+        self.partitions.iter().map(|(partition, feed)| (*partition, feed.next)).collect()
+    }
+
+    /// Joins: from now on everything the readers give comes into the queue. What stands before the positions that this
+    /// gives, the lane has to have read by itself before it takes from the queue.
+    pub fn join(&mut self) -> BTreeMap<Partition, Position> {
+        self.work = Work::default();
+        self.partitions.values_mut().for_each(|feed| feed.fed = !self.closed);
+        self.reader_positions()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use sluice_model::Person;
+    use sluice_shard::StoredPosition;
+
+    use super::*;
+    use crate::lane::work::Stored;
+
+    const PARTITION: u16 = 0;
+
+    fn at(sequence: u64) -> Position {
+        Position::new(sequence).unwrap()
+    }
+
+    fn rows(first: u64, last: u64) -> Rows {
+        let mut rows = Rows::new();
+        for sequence in first..=last {
+            let person = Person { name: "a".into(), address: "b".into() };
+            rows.push(&"42".parse().unwrap(), at(sequence).event(0), &person);
+        }
+        rows
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        /// The reader reads so many messages on.
+        Feed(u64),
+        /// The lane takes and commits.
+        Commit,
+        /// The lane takes, and its commit fails.
+        Fail,
+        /// The reader loses patience.
+        GoBehind,
+        /// The lane reads so many messages by itself, then joins.
+        CatchUp(u64),
+        /// The shard is set back by so many positions.
+        SetBack(u64),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => (1u64..4).prop_map(Step::Feed),
+            4 => Just(Step::Commit),
+            1 => Just(Step::Fail),
+            1 => Just(Step::GoBehind),
+            2 => (0u64..6).prop_map(Step::CatchUp),
+            1 => (1u64..5).prop_map(Step::SetBack),
+        ]
+    }
+
+    /// A shard as a list: the positions whose rows it has.
+    fn commit(work: &mut Work, shard: &mut Vec<u64>) -> bool {
+        let partition = Partition::new(PARTITION);
+        let last = at(shard.last().copied().unwrap_or(0));
+        let mut stored = Stored::from([(partition, StoredPosition { position: last, stamp: 0 })]);
+        if work.prepare(&stored).is_err() {
+            return false;
+        }
+        shard.extend(work.batch.rows.iter().map(|row| row.id.position().get()));
+        work.committed(&mut stored);
+        // Every message is this shard's, so the position is that of the last row.
+        assert_eq!(stored[&partition].position, at(shard.last().copied().unwrap_or(0)));
+        true
+    }
+
+    proptest! {
+        /// Whatever order feeding, failing, going behind, catching up, joining and setting back come in: the shard holds
+        /// every position from the first to its last, once, in order.
+        #[test]
+        fn no_order_of_events_loses_or_doubles_a_row(steps in prop::collection::vec(step(), 1..60)) {
+            let mut queue = Queue::new(usize::MAX);
+            queue.start(Partition::new(PARTITION), at(1), true);
+            let (mut reader_next, mut shard, mut pending) = (1u64, Vec::<u64>::new(), Work::default());
+            for step in steps {
+                match step {
+                    Step::Feed(n) => {
+                        let last = reader_next + n - 1;
+                        let stretch = Stretch { first: at(reader_next), last: at(last), stamp: 0 };
+                        queue.feed(stretch, &rows(reader_next, last), &mut Vec::new());
+                        reader_next = last + 1;
+                    }
+                    Step::Commit | Step::Fail => {
+                        if pending.is_empty() {
+                            pending = queue.take(Work::default());
+                        }
+                        if matches!(step, Step::Fail) {
+                            continue;
+                        }
+                        if !commit(&mut pending, &mut shard) {
+                            queue.go_behind();
+                        }
+                        pending.clear();
+                    }
+                    Step::GoBehind => queue.go_behind(),
+                    Step::CatchUp(n) if !queue.is_live() => {
+                        pending.clear();
+                        let stored = shard.last().copied().unwrap_or(0);
+                        let near = (stored + n).min(reader_next - 1);
+                        for last in [near, reader_next - 1] {
+                            let first = shard.last().copied().unwrap_or(0) + 1;
+                            if first <= last {
+                                let mut own = Work::default();
+                                let stretch = Stretch { first: at(first), last: at(last), stamp: 0 };
+                                own.add(stretch, &rows(first, last), &mut Vec::new());
+                                prop_assert!(commit(&mut own, &mut shard));
+                            }
+                            if last == near {
+                                let joined = queue.join();
+                                prop_assert_eq!(joined[&Partition::new(PARTITION)], at(reader_next));
+                            }
+                        }
+                    }
+                    Step::CatchUp(_) => {}
+                    Step::SetBack(n) => shard.truncate(shard.len().saturating_sub(usize::try_from(n).unwrap())),
+                }
+                let expected: Vec<u64> = (1..=shard.len() as u64).collect();
+                prop_assert_eq!(&shard, &expected);
+            }
+        }
+    }
+
+    #[test]
+    fn a_closed_queue_takes_nothing_and_never_fills() {
+        let mut queue = Queue::new(1);
+        queue.start(Partition::new(PARTITION), at(1), true);
+        queue.feed(Stretch { first: at(1), last: at(2), stamp: 0 }, &rows(1, 2), &mut Vec::new());
+        assert!(queue.is_full() && queue.is_live());
+        queue.close();
+        queue.join();
+        queue.feed(Stretch { first: at(3), last: at(4), stamp: 0 }, &rows(3, 4), &mut Vec::new());
+        assert!(!queue.is_full() && !queue.is_live() && queue.take(Work::default()).is_empty());
+    }
+}

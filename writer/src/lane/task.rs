@@ -1,0 +1,283 @@
+//! The lane's life: connect, ask the shard how far it is, commit batch after batch.
+//!
+//! After any trouble the connection is dropped and everything begins again with that question. What was in hand then is
+//! kept: the answer says whether it was stored, has to be stored again, or no longer fits.
+
+use std::{error::Error, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use sluice_directory::Client;
+use sluice_journal::{Journal, dead::Grave};
+use sluice_model::{Partition, Person, Reason, Refusal};
+use sluice_service::Backoff;
+use sluice_shard::{Batch, Class, Identity, Operation, RefusedRow, Shard, ShardError};
+use tokio::{task::JoinHandle, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Lane, LaneState,
+    work::{Stored, Work},
+};
+use crate::{config::LaneConfig, shards::Shards};
+
+/// The least and the greatest wait before a shard is tried again. Too short a greatest wait and a shard that comes back is
+/// met by all its lanes at once; too long and it waits for them.
+const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// What a lane needs from its worker.
+#[derive(Clone)]
+pub struct Context {
+    /// The partitions of the lane's worker.
+    pub partitions: Arc<[Partition]>,
+    /// To read from when behind, and for dead letters.
+    pub journal: Journal,
+    /// To ask for routes when behind.
+    pub directory: Client,
+    /// The shards' addresses.
+    pub shards: Arc<Shards>,
+    /// The knobs.
+    pub config: LaneConfig,
+    /// Commit what is queued, then end.
+    pub stop: CancellationToken,
+}
+
+/// Why a connection was given up.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// Try again, for ever.
+    Retry(Box<dyn Error + Send + Sync>),
+    /// Somebody has to mend it: try again, for ever, and loudly.
+    Misconfigured(Box<dyn Error + Send + Sync>),
+    /// The shard is not where we thought: ask it again at once.
+    Moved(Box<dyn Error + Send + Sync>),
+    /// An invariant broke, or the journal lacks what the shard needs: stop this lane.
+    Stop(Box<dyn Error + Send + Sync>),
+}
+
+impl From<ShardError> for Trouble {
+    fn from(error: ShardError) -> Self {
+        match error.class {
+            Class::Transient => Self::Retry(error.into()),
+            Class::Configuration => Self::Misconfigured(error.into()),
+            Class::PositionMoved => Self::Moved(error.into()),
+            // `append` sets refused rows aside by itself; if the class comes through all the same, nothing is to be
+            // dropped on its account.
+            Class::Data | Class::Invariant => Self::Stop(error.into()),
+        }
+    }
+}
+
+/// A lane's own side.
+pub(super) struct Task {
+    pub(super) lane: Arc<Lane>,
+    pub(super) context: Context,
+    /// What the shard said last, and what has been committed since.
+    pub(super) stored: Stored,
+    /// Work that was being committed when the connection was given up.
+    pending: Option<Work>,
+    /// Memory for the next work.
+    spare: Work,
+    backoff: Backoff,
+}
+
+/// Starts a lane's task. It ends when `context.stop` is cancelled and what was queued is committed, or an invariant broke.
+pub fn start(lane: Arc<Lane>, context: Context) -> JoinHandle<()> {
+    let backoff = Backoff::new(RETRY.0, RETRY.1);
+    let task = Task { lane, context, stored: Stored::new(), pending: None, spare: Work::default(), backoff };
+    tokio::spawn(task.run())
+}
+
+impl Task {
+    async fn run(mut self) {
+        while let Err(trouble) = self.session().await {
+            let shard = self.lane.shard().to_owned();
+            let wait = match trouble {
+                Trouble::Stop(error) => {
+                    tracing::error!(shard, error = &*error as &dyn Error, "this lane has stopped; the others go on");
+                    self.lane.queue().close();
+                    self.lane.room.notify_waiters();
+                    self.lane.set_health(LaneState::Stopped, Some(chain(&*error)));
+                    return;
+                }
+                Trouble::Moved(error) => {
+                    tracing::info!(shard, error = &*error as &dyn Error, "asking the shard how far it is");
+                    RETRY.0
+                }
+                Trouble::Retry(error) => {
+                    tracing::warn!(shard, error = &*error as &dyn Error, "trying the shard again");
+                    self.lane.set_health(LaneState::Connecting, Some(chain(&*error)));
+                    self.backoff.next_wait()
+                }
+                Trouble::Misconfigured(error) => {
+                    tracing::error!(shard, error = &*error as &dyn Error, "this shard has to be mended; trying again");
+                    self.lane.set_health(LaneState::Connecting, Some(chain(&*error)));
+                    // Its address may have changed.
+                    let _ = self.context.shards.refresh().await;
+                    self.backoff.next_wait()
+                }
+            };
+            tokio::select! { () = tokio::time::sleep(wait) => {}, () = self.context.stop.cancelled() => return }
+        }
+    }
+
+    /// One connection's time. Ends well only when the lane is to stop.
+    async fn session(&mut self) -> Result<(), Trouble> {
+        let mut shard = self.connect().await?;
+        loop {
+            if let Some(work) = self.pending.take() {
+                self.commit(&mut shard, work).await?;
+            }
+            if self.lane.queue().is_live() {
+                self.lane.set_health(LaneState::Live, None);
+                if self.live(&mut shard).await? {
+                    shard.close().await;
+                    return Ok(());
+                }
+            } else if self.context.stop.is_cancelled() {
+                shard.close().await;
+                return Ok(());
+            } else if self.lane.queue().reader_positions().is_empty() {
+                // No reader has started yet: they wait to hear from this shard.
+                tokio::select! { () = self.lane.arrived.notified() => {}, () = self.context.stop.cancelled() => {} }
+            } else {
+                self.lane.set_health(LaneState::Behind, None);
+                self.catch_up(&mut shard).await?;
+            }
+        }
+    }
+
+    async fn connect(&mut self) -> Result<Shard, Trouble> {
+        let name = self.lane.shard();
+        let unknown = || Trouble::Misconfigured(format!("the directory knows no shard {name}").into());
+        let address = self.context.shards.address(name).ok_or_else(unknown)?;
+        let identity = Identity { shard: name.to_owned(), journal_id: self.context.journal.id().to_owned() };
+        let mut shard = Shard::connect(&address, &identity).await?;
+        let mut positions = shard.positions().await?;
+        let mut stored = Stored::new();
+        for partition in self.context.partitions.iter() {
+            let missing = || {
+                let source = format!("{name} has no stored position for partition {partition}");
+                ShardError::new(Operation::ReadPositions, Class::Configuration, source)
+            };
+            stored.insert(*partition, positions.remove(partition).ok_or_else(missing)?);
+        }
+        self.backoff.reset();
+        self.lane.set_stored(&stored);
+        self.stored = stored;
+        Ok(shard)
+    }
+
+    /// Commits what the readers give, while they do. True where the lane is to stop, false where it went behind.
+    async fn live(&mut self, shard: &mut Shard) -> Result<bool, Trouble> {
+        let idle_advance = self.context.config.idle_advance();
+        let mut idle_until = Instant::now() + idle_advance;
+        loop {
+            let (live, something) = {
+                let queue = self.lane.queue();
+                (queue.is_live(), queue.has_events())
+            };
+            if !live {
+                return Ok(false);
+            }
+            let stopping = self.context.stop.is_cancelled();
+            let idle = Instant::now() >= idle_until;
+            if something || stopping || idle {
+                self.lane.set_busy(something);
+                let work = self.lane.take(std::mem::take(&mut self.spare));
+                let advanced = self.commit(shard, work).await;
+                self.lane.set_busy(false);
+                if !advanced? && idle {
+                    self.look_back(shard).await?;
+                }
+                if stopping {
+                    return Ok(true);
+                }
+                idle_until = Instant::now() + idle_advance;
+                continue;
+            }
+            tokio::select! {
+                () = self.lane.arrived.notified() => {}
+                () = tokio::time::sleep_until(idle_until) => {}
+                () = self.context.stop.cancelled() => {}
+            }
+        }
+    }
+
+    /// A shard that nothing is written to: is it still where we left it? One that was set back says so here.
+    async fn look_back(&mut self, shard: &mut Shard) -> Result<(), Trouble> {
+        let found = shard.positions().await?;
+        match self.stored.iter().find(|(partition, stored)| found.get(partition) != Some(stored)) {
+            Some((partition, stored)) => Err(Trouble::Moved(
+                format!("partition {partition} was stored up to {:?} and no longer is", stored.position).into(),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// Commits one work: dead letters first, then rows and positions in one transaction. False where there was nothing to
+    /// store, or where the work does not follow on what the shard has (the lane is behind then).
+    pub(super) async fn commit(&mut self, shard: &mut Shard, mut work: Work) -> Result<bool, Trouble> {
+        if let Err(gap) = work.prepare(&self.stored) {
+            tracing::warn!(shard = self.lane.shard(), %gap, "going behind");
+            self.lane.go_behind();
+            return Ok(false);
+        }
+        if work.batch.advances.is_empty() {
+            self.spare = work;
+            return Ok(false);
+        }
+        match self.store(shard, &work).await {
+            Ok(()) => {
+                work.committed(&mut self.stored);
+                self.lane.set_stored(&self.stored);
+                work.clear();
+                self.spare = work;
+                Ok(true)
+            }
+            Err(trouble) => {
+                self.pending = Some(work);
+                Err(trouble)
+            }
+        }
+    }
+
+    async fn store(&self, shard: &mut Shard, work: &Work) -> Result<(), Trouble> {
+        let dead = self.context.journal.dead_letters();
+        if !work.graves.is_empty() {
+            // Acknowledged before the position passes them: a crash in between buries them again, which changes nothing.
+            dead.bury(&work.graves).await.map_err(|e| Trouble::Retry(e.into()))?;
+        }
+        let bury = async |refused: &[RefusedRow]| {
+            let graves: Vec<Grave> = refused.iter().filter_map(|row| refused_grave(&work.batch, row)).collect();
+            dead.bury(&graves).await.map_err(Into::into)
+        };
+        shard.append(&work.batch, bury).await?;
+        Ok(())
+    }
+}
+
+/// The dead letter of a row that the shard's database refused.
+fn refused_grave(batch: &Batch, refused: &RefusedRow) -> Option<Grave> {
+    let row = batch.rows.get(refused.index)?;
+    let person = Person { name: row.name.into(), address: row.address.into() };
+    Some(Grave {
+        id: row.id,
+        customer: row.customer_id.parse().ok(),
+        refusal: Refusal::new(Reason::RefusedByShard, &refused.detail),
+        subject: String::new(),
+        stamp: 0,
+        payload: Bytes::from(serde_json::to_vec(&person).expect("strings are written to memory without fail")),
+    })
+}
+
+/// An error and what caused it, in one line.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,178 @@
+//! What one transaction of a lane is to store, and whether a shard may take it.
+
+use std::{collections::BTreeMap, mem};
+
+use sluice_journal::dead::Grave;
+use sluice_model::{Partition, Position, Rows};
+use sluice_shard::{Advance, Batch, StoredPosition};
+
+/// A shard's stored position of each partition that a lane is about.
+pub type Stored = BTreeMap<Partition, StoredPosition>;
+
+/// A contiguous stretch of one partition, from `first` to `last`, both of them in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stretch {
+    /// The first position.
+    pub first: Position,
+    /// The last position.
+    pub last: Position,
+    /// The JetStream time of the message at `last`.
+    pub stamp: i64,
+}
+
+/// Everything of one shard from a stretch of each of some partitions.
+#[derive(Debug, Default)]
+pub struct Work {
+    /// The rows, and, once prepared, the positions they lead to.
+    pub batch: Batch,
+    /// Events of this shard's customers that can never become a row.
+    pub graves: Vec<Grave>,
+    stretches: BTreeMap<Partition, Stretch>,
+}
+
+/// The work does not begin where the shard ends: committing it would leave something out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the shard has partition {partition} up to {stored:?}; the work at hand begins at {first:?}")]
+pub struct Gap {
+    /// The partition.
+    pub partition: Partition,
+    /// What the shard says.
+    pub stored: Position,
+    /// Where the work begins.
+    pub first: Position,
+}
+
+impl Work {
+    /// Adds what a shard gets of the next stretch of a partition; `rows` and `graves` may be empty.
+    pub fn add(&mut self, stretch: Stretch, rows: &Rows, graves: &mut Vec<Grave>) {
+        self.batch.rows.append(rows);
+        self.graves.append(graves);
+        let partition = stretch.last.partition();
+        let whole = self.stretches.entry(partition).or_insert(stretch);
+        debug_assert!(
+            whole.first == stretch.first || whole.last.next() == stretch.first,
+            "stretches follow each other"
+        );
+        (whole.last, whole.stamp) = (stretch.last, stretch.stamp);
+    }
+
+    /// Whether it would store anything but positions.
+    pub fn has_events(&self) -> bool {
+        !self.batch.rows.is_empty() || !self.graves.is_empty()
+    }
+
+    /// Whether there is nothing in it at all.
+    pub fn is_empty(&self) -> bool {
+        self.stretches.is_empty()
+    }
+
+    /// The memory it takes, in bytes.
+    pub fn bytes(&self) -> usize {
+        let graves: usize = self.graves.iter().map(|grave| grave.payload.len() + mem::size_of::<Grave>()).sum();
+        self.batch.rows.bytes() + graves
+    }
+
+    /// Makes the batch fit a shard with these stored positions: what the shard has already is left out, and the advances
+    /// begin at what it says. May be called again, with other positions, after a failure.
+    ///
+    /// # Errors
+    /// The lane rule: a stretch that begins beyond the stored position plus one must not be committed.
+    pub fn prepare(&mut self, stored: &Stored) -> Result<(), Gap> {
+        self.batch.advances.clear();
+        let mut covered = false;
+        for (partition, stretch) in &self.stretches {
+            let at = stored.get(partition).map_or(Position::before_first(*partition), |stored| stored.position);
+            if stretch.last <= at {
+                covered = true;
+                continue;
+            }
+            if stretch.first > at.next() {
+                return Err(Gap { partition: *partition, stored: at, first: stretch.first });
+            }
+            covered |= stretch.first <= at;
+            self.batch.advances.push(Advance { from: at, to: stretch.last, stamp: stretch.stamp });
+        }
+        if covered {
+            let beyond =
+                |position: Position| stored.get(&position.partition()).is_none_or(|stored| position > stored.position);
+            self.batch.rows.retain(|id| beyond(id.position()));
+            self.graves.retain(|grave| beyond(grave.id.position()));
+        }
+        Ok(())
+    }
+
+    /// The stored positions once the prepared batch is committed.
+    pub fn committed(&self, stored: &mut Stored) {
+        for advance in &self.batch.advances {
+            stored.insert(advance.partition(), StoredPosition { position: advance.to, stamp: advance.stamp });
+        }
+    }
+
+    /// Empties it and keeps its memory for the next one.
+    pub fn clear(&mut self) {
+        self.batch.rows.clear();
+        self.batch.advances.clear();
+        self.graves.clear();
+        self.stretches.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use sluice_model::Person;
+
+    use super::*;
+
+    fn at(sequence: u64) -> Position {
+        Position::new(sequence).unwrap()
+    }
+
+    fn stored(sequence: u64) -> Stored {
+        Stored::from([(Partition::new(0), StoredPosition { position: at(sequence), stamp: 0 })])
+    }
+
+    /// Work of partition 0 with one row at each position from `first` to `last`.
+    fn work(first: u64, last: u64) -> Work {
+        let mut rows = Rows::new();
+        for sequence in first..=last {
+            let person = Person { name: "a".into(), address: "b".into() };
+            rows.push(&"42".parse().unwrap(), at(sequence).event(0), &person);
+        }
+        let mut work = Work::default();
+        work.add(Stretch { first: at(first), last: at(last), stamp: 7 }, &rows, &mut Vec::new());
+        work
+    }
+
+    proptest! {
+        #[test]
+        fn a_shard_takes_exactly_what_it_lacks_or_nothing(first in 1u64..20, length in 0u64..20, s in 0u64..40) {
+            let last = first + length;
+            let mut work = work(first, last);
+            let prepared = work.prepare(&stored(s));
+            if s + 1 < first {
+                prop_assert_eq!(prepared, Err(Gap { partition: Partition::new(0), stored: at(s), first: at(first) }));
+                return Ok(());
+            }
+            prepared.unwrap();
+            let rows: Vec<u64> = work.batch.rows.iter().map(|row| row.id.position().get()).collect();
+            prop_assert_eq!(rows, (s.max(first - 1) + 1..=last).collect::<Vec<_>>());
+            let advance = Advance { from: at(s), to: at(last), stamp: 7 };
+            let advances = if s < last { vec![advance] } else { vec![] };
+            prop_assert_eq!(&work.batch.advances, &advances);
+        }
+    }
+
+    #[test]
+    fn a_lost_commit_answer_leaves_nothing_to_do_and_a_failure_leaves_all() {
+        let mut work = work(5, 9);
+        let mut shard = stored(4);
+        work.prepare(&shard).unwrap();
+        assert_eq!(work.batch.rows.len(), 5);
+        work.prepare(&shard).unwrap();
+        assert_eq!((work.batch.rows.len(), work.batch.advances.len()), (5, 1));
+        work.committed(&mut shard);
+        work.prepare(&shard).unwrap();
+        assert!(work.batch.rows.is_empty() && work.batch.advances.is_empty());
+    }
+}

@@ -1,0 +1,254 @@
+//! A partition's live reader: where it starts, and how it feeds the lanes.
+
+use std::{
+    collections::HashMap,
+    error::Error,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use sluice_directory::Client;
+use sluice_journal::{Journal, Message, ReadError, Reader};
+use sluice_model::{Partition, Position, Rows};
+use sluice_service::Backoff;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::LaneConfig,
+    lane::{Lane, work::Stretch},
+    patience::Patience,
+    router::Router,
+    status::Status,
+    worker::Lanes,
+};
+
+/// Messages of one read. One round of locks and, at worst, one question to the directory is shared by so many.
+const CHUNK: usize = 500;
+/// A lane this many messages behind the one that is furthest begins behind: the others do not read all that again.
+const FAR_MESSAGES: u64 = 100_000;
+/// How often a reader that waits looks up.
+const TICK: Duration = Duration::from_millis(50);
+/// How often a reader without messages tells new lanes where it is.
+const IDLE_TICK: Duration = Duration::from_millis(500);
+
+/// What a partition's reader needs from its worker.
+pub struct PartitionReader {
+    /// The partition.
+    pub partition: Partition,
+    /// The worker's lanes.
+    pub lanes: Arc<Lanes>,
+    /// What to read.
+    pub journal: Journal,
+    /// Whom to ask for routes.
+    pub directory: Client,
+    /// The knobs.
+    pub config: LaneConfig,
+    /// Where to tell what it does.
+    pub status: Status,
+    /// Stop reading.
+    pub stop: CancellationToken,
+}
+
+/// Where a reader starts, and which lanes it feeds from there; the others begin behind.
+#[derive(Debug, PartialEq, Eq)]
+struct Beginning {
+    from: Position,
+    fed: Vec<bool>,
+}
+
+/// Decides on the beginning, given each lane's stored position (`None`: has not answered) and the journal's first kept
+/// position. `None` while no lane has answered: then there is nobody to read for.
+fn begin(stored: &[Option<Position>], first_kept: Position) -> Option<Beginning> {
+    let furthest = stored.iter().flatten().max()?;
+    let carried =
+        |position: &Position| position.next() >= first_kept && furthest.get() - position.get() <= FAR_MESSAGES;
+    // Where nobody can be carried, every lane has been set back further than the journal reaches, and will say so.
+    let least = stored.iter().flatten().filter(|position| carried(position)).min();
+    let from = least.map_or(first_kept, |position| position.next());
+    Some(Beginning { from, fed: stored.iter().map(|s| s.as_ref().is_some_and(carried)).collect() })
+}
+
+impl PartitionReader {
+    /// Reads until told to stop, or until the journal turns out not to hold what it should.
+    pub async fn run(mut self) {
+        let stop = self.stop.clone();
+        let read = async {
+            let from = self.start().await;
+            self.read(from).await
+        };
+        let stopped = tokio::select! { stopped = read => stopped, () = stop.cancelled() => return };
+        let Err(error) = stopped;
+        tracing::error!(partition = %self.partition, error = &error as &dyn Error, "this partition has stopped");
+        self.status.stopped(self.partition, error.to_string());
+    }
+
+    /// Waits for the shards to say how far they are, and tells every lane where the reader starts.
+    async fn start(&self) -> Position {
+        let patient_until = Instant::now() + self.config.start_patience();
+        loop {
+            let lanes = self.lanes.all();
+            let stored: Vec<_> = lanes.iter().map(|lane| self.stored(lane)).collect();
+            let all_known = stored.iter().all(Option::is_some);
+            if all_known || Instant::now() >= patient_until {
+                match self.journal.bounds(self.partition).await {
+                    Ok(bounds) => {
+                        if let Some(beginning) = begin(&stored, bounds.first) {
+                            for (lane, fed) in lanes.iter().zip(beginning.fed) {
+                                lane.start(self.partition, beginning.from, fed);
+                            }
+                            self.status.reading(self.partition);
+                            return beginning.from;
+                        }
+                    }
+                    Err(error) => tracing::warn!(error = &error as &dyn Error, "waiting for the journal"),
+                }
+            }
+            tokio::time::sleep(TICK).await;
+        }
+    }
+
+    fn stored(&self, lane: &Lane) -> Option<Position> {
+        lane.health().stored?.get(&self.partition).map(|stored| stored.position)
+    }
+
+    async fn read(&mut self, mut next: Position) -> Result<std::convert::Infallible, ReadError> {
+        let mut router = Router::new(self.directory.clone(), self.journal.partitions(), None);
+        let mut patience = HashMap::new();
+        let mut backoff = Backoff::new(TICK, Duration::from_secs(2));
+        loop {
+            let ended = match self.journal.read(next).await {
+                Ok(mut reader) => {
+                    tracing::info!(partition = %self.partition, from = ?next, "reading");
+                    backoff.reset();
+                    self.follow(&mut reader, &mut router, &mut patience).await
+                }
+                Err(error) => Ended { next, error },
+            };
+            next = ended.next;
+            if !ended.error.is_transient() {
+                return Err(ended.error);
+            }
+            tracing::warn!(partition = %self.partition, error = &ended.error as &dyn Error, "reading again");
+            tokio::time::sleep(backoff.next_wait()).await;
+        }
+    }
+
+    /// Feeds what the reader gives, until the reader ends.
+    async fn follow(
+        &self,
+        reader: &mut Reader,
+        router: &mut Router,
+        patience: &mut HashMap<String, Patience>,
+    ) -> Ended {
+        loop {
+            let next = reader.next_position();
+            let chunk = tokio::select! {
+                chunk = reader.next_chunk(CHUNK) => chunk,
+                () = tokio::time::sleep(IDLE_TICK) => {
+                    self.lanes.all().iter().for_each(|lane| lane.introduce(self.partition, next));
+                    continue;
+                }
+            };
+            match chunk {
+                Ok(chunk) => self.deliver(&chunk, router, patience).await,
+                Err(error) => return Ended { next, error },
+            }
+        }
+    }
+
+    /// Sorts a chunk by shard and feeds every lane: those that get no row learn how far the partition is.
+    async fn deliver(&self, chunk: &[Message], router: &mut Router, patience: &mut HashMap<String, Patience>) {
+        let (Some(first), Some(last)) = (chunk.first(), chunk.last()) else { return };
+        let stretch = Stretch { first: first.position, last: last.position, stamp: last.stamp };
+        self.sort(chunk, router).await;
+        for share in router.shares() {
+            if !share.rows.is_empty() || !share.graves.is_empty() {
+                self.lanes.get_or_start(&share.shard);
+            }
+        }
+        let lanes = self.lanes.all();
+        for lane in lanes.iter() {
+            lane.introduce(self.partition, stretch.first);
+            let Some(share) = router.share_of(lane.shard()) else {
+                lane.feed(stretch, &Rows::new(), &mut Vec::new());
+                continue;
+            };
+            if lane.is_full() {
+                let now = Instant::now();
+                let patience = patience
+                    .entry(lane.shard().to_owned())
+                    .or_insert_with(|| Patience::new(self.config.patience(), now));
+                wait_for_room(lane, &lanes, patience).await;
+            }
+            lane.feed(stretch, &share.rows, &mut share.graves);
+        }
+    }
+
+    /// Asks the directory, and buries what is nobody's, until both have answered: no position may pass before.
+    async fn sort(&self, chunk: &[Message], router: &mut Router) {
+        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+        while let Err(error) = router.sort(chunk).await {
+            tracing::warn!(partition = %self.partition, error = &error as &dyn Error, "waiting for the directory");
+            tokio::time::sleep(backoff.next_wait()).await;
+        }
+        while let Err(error) = self.journal.dead_letters().bury(router.strays()).await {
+            tracing::warn!(partition = %self.partition, error = &error as &dyn Error, "waiting to store dead letters");
+            tokio::time::sleep(backoff.next_wait()).await;
+        }
+    }
+}
+
+/// How a reader ended, and what it would have given next.
+struct Ended {
+    next: Position,
+    error: ReadError,
+}
+
+/// Waits until a full lane has room, or until others have waited for it long enough: then it goes behind.
+async fn wait_for_room(lane: &Lane, lanes: &[Arc<Lane>], patience: &mut Patience) {
+    while lane.is_full() {
+        let begun = Instant::now();
+        tokio::select! { () = lane.room() => {}, () = tokio::time::sleep(TICK) => {} }
+        let now = Instant::now();
+        // Where all the others have work, or are stuck too, waiting costs nobody anything.
+        let costs = lanes.iter().any(|other| !std::ptr::eq(other.as_ref(), lane) && other.is_idle());
+        if costs && patience.waited(now - begun, now) {
+            tracing::warn!(shard = lane.shard(), "too slow for the others: going behind");
+            lane.go_behind();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(sequence: u64) -> Position {
+        Position::new(sequence).unwrap()
+    }
+
+    #[test]
+    fn a_reader_starts_from_the_least_stored_position_of_the_lanes_it_carries() {
+        let stored = [Some(at(7)), Some(at(5)), None];
+        let beginning = begin(&stored, at(1)).unwrap();
+        assert_eq!(beginning, Beginning { from: at(6), fed: vec![true, true, false] });
+    }
+
+    #[test]
+    fn a_lane_far_behind_or_set_back_beyond_the_journal_does_not_hold_the_others() {
+        let stored = [Some(at(FAR_MESSAGES + 10)), Some(at(9)), Some(at(FAR_MESSAGES))];
+        let beginning = begin(&stored, at(1)).unwrap();
+        assert_eq!(beginning, Beginning { from: at(FAR_MESSAGES + 1), fed: vec![true, false, true] });
+        // Position 9 is stored, 10 is wanted, the journal begins at 11.
+        let beginning = begin(&[Some(at(9)), Some(at(10))], at(11)).unwrap();
+        assert_eq!(beginning, Beginning { from: at(11), fed: vec![false, true] });
+        let nobody = begin(&[Some(at(3))], at(11)).unwrap();
+        assert_eq!(nobody, Beginning { from: at(11), fed: vec![false] });
+    }
+
+    #[test]
+    fn nobody_reads_for_nobody() {
+        assert_eq!(begin(&[None, None], at(1)), None);
+        assert_eq!(begin(&[], at(1)), None);
+    }
+}

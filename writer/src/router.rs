@@ -1,0 +1,165 @@
+//! Which shard each event of a chunk belongs to.
+//!
+//! A route is a function of customer and position, so a cached one is good for the contiguous stretch that has been read
+//! since it was asked for. Each reader therefore has a router of its own, and one that starts elsewhere starts with an
+//! empty cache.
+
+use std::collections::{HashMap, HashSet};
+
+use sluice_directory::{Client, DirectoryError, RouteAnswer};
+use sluice_journal::{Message, dead::Grave};
+use sluice_model::{CustomerId, PartitionCount, Position, Reason, Refusal, Rows, message};
+
+/// Cached customers beyond this are forgotten, all at once: about 100 bytes each.
+const CACHE_CUSTOMERS: usize = 1_000_000;
+
+/// A shard, by its place in [`Router::shares`].
+type ShardIndex = usize;
+
+/// What one shard gets of a chunk.
+#[derive(Debug, Default)]
+pub struct Share {
+    /// Its name.
+    pub shard: String,
+    /// The rows.
+    pub rows: Rows,
+    /// Events of its customers that can never become a row.
+    pub graves: Vec<Grave>,
+}
+
+/// Sorts the events of one reader's messages by shard.
+pub struct Router {
+    directory: Client,
+    partitions: PartitionCount,
+    /// Only this shard's events are wanted; the others are not even decoded.
+    only: Option<String>,
+    homes: HashMap<CustomerId, ShardIndex>,
+    shares: Vec<Share>,
+    strays: Vec<Grave>,
+}
+
+impl Router {
+    /// A router with an empty cache; with `only`, for a lane that reads for itself.
+    pub fn new(directory: Client, partitions: PartitionCount, only: Option<String>) -> Self {
+        Self { directory, partitions, only, homes: HashMap::new(), shares: Vec::new(), strays: Vec::new() }
+    }
+
+    /// What each shard gets of the chunk sorted last. A shard that once had a share keeps its place.
+    pub fn shares(&mut self) -> &mut [Share] {
+        &mut self.shares
+    }
+
+    /// The dead letters of the chunk sorted last that are no lane's: of messages without a valid customer, or of a customer
+    /// that strict placement refuses.
+    pub fn strays(&self) -> &[Grave] {
+        &self.strays
+    }
+
+    /// The share of a shard, if it ever had one.
+    pub fn share_of(&mut self, shard: &str) -> Option<&mut Share> {
+        self.shares.iter_mut().find(|share| share.shard == shard)
+    }
+
+    /// Sorts a chunk; what the last one left in the shares is removed first.
+    ///
+    /// # Errors
+    /// Where a customer is not known here and the directory does not answer. Nothing is guessed: no position may pass an
+    /// event whose shard is not known, so the caller asks again until there is an answer.
+    pub async fn sort(&mut self, chunk: &[Message]) -> Result<(), DirectoryError> {
+        self.clear();
+        let refused = self.resolve(chunk).await?;
+        for message in chunk {
+            match message.customer(self.partitions) {
+                Ok(customer) => self.sort_message(message, customer, &refused),
+                Err(refusal) => self.strays.push(whole(message, None, refusal)),
+            }
+        }
+        Ok(())
+    }
+
+    fn clear(&mut self) {
+        self.strays.clear();
+        for share in &mut self.shares {
+            share.rows.clear();
+            share.graves.clear();
+        }
+    }
+
+    /// Asks for every customer that is not cached, in one request. A refusal holds for its position only: it is given back
+    /// instead of cached.
+    async fn resolve(&mut self, chunk: &[Message]) -> Result<HashSet<Position>, DirectoryError> {
+        if self.homes.len() + chunk.len() > CACHE_CUSTOMERS {
+            self.homes.clear();
+        }
+        let mut questions: Vec<(CustomerId, Position)> = Vec::new();
+        for message in chunk {
+            let Ok(customer) = message.customer(self.partitions) else { continue };
+            if !self.homes.contains_key(customer) {
+                questions.push((customer.parse().expect("a subject's customer was checked"), message.position));
+            }
+        }
+        let mut refused = HashSet::new();
+        if questions.is_empty() {
+            return Ok(refused);
+        }
+        let answers = self.directory.write_routes(&questions).await?;
+        for ((customer, position), answer) in questions.into_iter().zip(answers) {
+            match answer {
+                RouteAnswer::Placed(route) => {
+                    let index = self.index(&route.shard);
+                    self.homes.insert(customer, index);
+                }
+                RouteAnswer::Refused => {
+                    refused.insert(position);
+                }
+            }
+        }
+        Ok(refused)
+    }
+
+    fn sort_message(&mut self, message: &Message, customer: &str, refused: &HashSet<Position>) {
+        if refused.contains(&message.position) {
+            let detail = format!("customer {customer} is placed nowhere, and placement is strict");
+            let customer = customer.parse().ok();
+            self.strays.push(whole(message, customer, Refusal::new(Reason::UnknownCustomer, detail)));
+            return;
+        }
+        let (customer, index) = self.homes.get_key_value(customer).expect("every customer of the chunk was resolved");
+        let share = &mut self.shares[*index];
+        if self.only.as_ref().is_some_and(|only| *only != share.shard) {
+            return;
+        }
+        for (index, event) in message::events(&message.payload, customer).enumerate() {
+            match event.person {
+                Ok(person) => share.rows.push(customer, message.position.event(index), &person),
+                Err(refusal) => share.graves.push(Grave {
+                    id: message.position.event(index),
+                    customer: Some(customer.clone()),
+                    refusal,
+                    subject: message.subject.to_string(),
+                    stamp: message.stamp,
+                    payload: message.payload.slice_ref(event.json),
+                }),
+            }
+        }
+    }
+
+    fn index(&mut self, shard: &str) -> ShardIndex {
+        self.shares.iter().position(|share| share.shard == shard).unwrap_or_else(|| {
+            self.shares.push(Share { shard: shard.to_owned(), ..Share::default() });
+            self.shares.len() - 1
+        })
+    }
+}
+
+/// The dead letter of a message that is refused as a whole.
+fn whole(message: &Message, customer: Option<CustomerId>, refusal: Refusal) -> Grave {
+    Grave {
+        id: message.position.event(0),
+        customer,
+        refusal,
+        subject: message.subject.to_string(),
+        stamp: message.stamp,
+        payload: message.payload.clone(),
+    }
+}

@@ -1,0 +1,111 @@
+//! The writer's whole life: connect, start the workers, stop in order.
+
+use std::{sync::Arc, time::Duration};
+
+use sluice_directory::Client;
+use sluice_journal::Journal;
+use sluice_service::{Backoff, http, nats};
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    Config,
+    lane::task::Context,
+    shards::Shards,
+    status::{self, Status},
+    worker::{self, Lanes},
+};
+
+/// How often the directory is asked for shards that were registered meanwhile.
+const SHARDS_REFRESH: Duration = Duration::from_secs(10);
+
+/// Writes until told to stop; then stops reading, commits what is queued, and returns.
+///
+/// # Errors
+/// Where the journal can never be used as it is, or the listener fails.
+pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let client = nats::connect(&config.nats, "sluice-writer").await?;
+    let status = Status::default();
+    tracing::info!(address = %listener.local_addr()?, "writer's status");
+    let serving = CancellationToken::new();
+    let server = tokio::spawn(http::serve(listener, status::routes(status.clone()), serving.clone()));
+    let written = write(&config, client, status, &shutdown).await;
+    serving.cancel();
+    server.await??;
+    written
+}
+
+async fn write(
+    config: &Config,
+    client: async_nats::Client,
+    status: Status,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
+    let directory = Client::from_args(&config.directory, &client)?;
+    let Some(journal) = Journal::open_when_ready(client, &config.journal, shutdown).await? else { return Ok(()) };
+    tracing::info!(journal = journal.id(), partitions = %journal.partitions(), "the journal is open");
+    status.opened(journal.partitions().get());
+    let shards = Arc::new(Shards::new(directory.clone()));
+    let (stop_reading, stop_lanes) = (CancellationToken::new(), CancellationToken::new());
+    let (readers, lane_tasks) = (TaskTracker::new(), TaskTracker::new());
+    let workers: Vec<Arc<Lanes>> = (0u16..)
+        .zip(worker::assign(journal.partitions(), config.workers))
+        .map(|(worker, partitions)| {
+            let context = Context {
+                partitions,
+                journal: journal.clone(),
+                directory: directory.clone(),
+                shards: Arc::clone(&shards),
+                config: config.lanes.clone(),
+                stop: stop_lanes.clone(),
+            };
+            Arc::new(Lanes::new(worker, context, status.clone(), lane_tasks.clone()))
+        })
+        .collect();
+    if first_shards(&shards, &workers, shutdown).await {
+        for lanes in &workers {
+            worker::start(lanes, &readers, &status, &stop_reading);
+        }
+        follow_shards(&shards, &workers, shutdown).await;
+    }
+    stop_reading.cancel();
+    readers.close();
+    readers.wait().await;
+    stop_lanes.cancel();
+    lane_tasks.close();
+    if tokio::time::timeout(config.lanes.grace(), lane_tasks.wait()).await.is_err() {
+        tracing::warn!("some shards did not take their last batch in time; the next writer reads it again");
+    }
+    Ok(())
+}
+
+/// Asks for the shards until the directory answers; false where `shutdown` came first.
+async fn first_shards(shards: &Shards, workers: &[Arc<Lanes>], shutdown: &CancellationToken) -> bool {
+    let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+    loop {
+        match refresh(shards, workers).await {
+            Ok(()) => return true,
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "waiting for the directory");
+                tokio::select! { () = tokio::time::sleep(backoff.next_wait()) => {}, () = shutdown.cancelled() => return false }
+            }
+        }
+    }
+}
+
+/// Keeps a lane for every registered shard, until `shutdown`.
+async fn follow_shards(shards: &Shards, workers: &[Arc<Lanes>], shutdown: &CancellationToken) {
+    while !sluice_service::shutdown::cancelled_within(shutdown, SHARDS_REFRESH).await {
+        if let Err(error) = refresh(shards, workers).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the directory does not answer");
+        }
+    }
+}
+
+async fn refresh(shards: &Shards, workers: &[Arc<Lanes>]) -> Result<(), sluice_directory::DirectoryError> {
+    let names = shards.refresh().await?;
+    for lanes in workers {
+        names.iter().for_each(|shard| lanes.get_or_start(shard));
+    }
+    Ok(())
+}

@@ -1,0 +1,105 @@
+//! What `/readyz` and `/lanes` answer.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex},
+};
+
+use axum::{Json, Router, extract::State, routing::get};
+use serde::Serialize;
+use sluice_model::{Partition, Position};
+use sluice_service::http;
+
+use crate::lane::{Lane, LaneState};
+
+/// What the process is doing, for those who ask from outside.
+#[derive(Clone, Default)]
+pub struct Status(Arc<Mutex<Inner>>);
+
+#[derive(Default)]
+struct Inner {
+    lanes: Vec<Arc<Lane>>,
+    partitions: Option<u16>,
+    reading: BTreeSet<Partition>,
+    stopped: BTreeMap<Partition, String>,
+}
+
+/// One lane, as `/lanes` tells it.
+#[derive(Debug, Serialize)]
+struct LaneReport {
+    worker: u16,
+    shard: String,
+    state: LaneState,
+    detail: Option<String>,
+    queued_bytes: usize,
+    stored: BTreeMap<Partition, Position>,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    lanes: Vec<LaneReport>,
+    reading: BTreeSet<Partition>,
+    stopped: BTreeMap<Partition, String>,
+}
+
+impl Status {
+    fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.0.lock().expect("no holder of this lock panics")
+    }
+
+    /// The journal is open.
+    pub fn opened(&self, partitions: u16) {
+        self.inner().partitions = Some(partitions);
+    }
+
+    /// A lane was made.
+    pub fn lane(&self, lane: Arc<Lane>) {
+        self.inner().lanes.push(lane);
+    }
+
+    /// A partition's reader has started.
+    pub fn reading(&self, partition: Partition) {
+        let mut inner = self.inner();
+        inner.stopped.remove(&partition);
+        inner.reading.insert(partition);
+    }
+
+    /// A partition has to be looked at by somebody.
+    pub fn stopped(&self, partition: Partition, why: String) {
+        let mut inner = self.inner();
+        inner.reading.remove(&partition);
+        inner.stopped.insert(partition, why);
+    }
+
+    /// Whether every partition is read.
+    pub fn is_ready(&self) -> bool {
+        let inner = self.inner();
+        inner.partitions.is_some_and(|count| inner.reading.len() == usize::from(count))
+    }
+
+    fn report(&self) -> Report {
+        let inner = self.inner();
+        let lanes = inner.lanes.iter().map(|lane| {
+            let health = lane.health();
+            LaneReport {
+                worker: lane.worker(),
+                shard: lane.shard().to_owned(),
+                state: health.state,
+                detail: health.detail,
+                queued_bytes: lane.queued_bytes(),
+                stored: health.stored.iter().flatten().map(|(p, stored)| (*p, stored.position)).collect(),
+            }
+        });
+        Report { lanes: lanes.collect(), reading: inner.reading.clone(), stopped: inner.stopped.clone() }
+    }
+}
+
+/// `/livez`, `/readyz` (every partition is read) and `/lanes` (each lane's state and stored positions).
+pub fn routes(status: Status) -> Router {
+    let ready = {
+        let status = status.clone();
+        move || std::future::ready(status.is_ready())
+    };
+    let lanes = get(|State(status): State<Status>| async move { Json(status.report()) });
+    Router::new().route("/lanes", lanes).with_state(status).merge(http::health(ready))
+}
