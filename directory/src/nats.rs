@@ -28,7 +28,7 @@ const CONCURRENCY: usize = 64;
 /// The longest that one request may take: as long as clients wait by default.
 const REQUEST_LIMIT: Duration = Duration::from_secs(5);
 /// How long, after a stop, requests that have reached us are still answered.
-const STOP_LIMIT: Duration = Duration::from_secs(5);
+const STOP_LIMIT: Duration = Duration::from_secs(2);
 
 /// The questions that can be asked over NATS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

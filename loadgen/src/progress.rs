@@ -36,8 +36,9 @@ impl Progress {
         self.line(|| format!("{}: {done} of {} {}", self.label, self.total, self.unit));
     }
 
-    /// Something worth knowing while it goes on.
-    pub fn say(&self, text: &str) {
+    /// So many are done, and something is worth knowing.
+    pub fn say(&self, done: u64, text: &str) {
+        self.bar.set_position(done);
         self.bar.set_message(format!("{}: {text}", self.label));
         self.line(|| format!("{}: {text}", self.label));
     }

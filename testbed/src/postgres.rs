@@ -5,29 +5,34 @@
 //!
 //! `initdb` and `postgres` refuse to run as root: then they run as the user `postgres`, or `nobody`.
 //!
-//! It stands alone in this crate (no `crate::`), since the tests of the shard crate include this very file.
+//! It stands alone in this crate (no `crate::`, and paths for its two rooms), since the tests of the shard crate include
+//! this very file.
+
+#[path = "postgres/cluster.rs"]
+mod cluster;
+#[path = "postgres/programs.rs"]
+mod programs;
 
 use std::{
-    fs::{self, File, OpenOptions, Permissions},
-    io::{BufRead, BufReader, Write},
     net::TcpListener,
-    os::unix::{
-        fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown},
-        process::CommandExt,
-    },
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    path::PathBuf,
+    process::ExitStatus,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, bail, ensure};
 use nix::{
     sys::signal::{Signal, kill},
-    unistd::{Pid, User, geteuid},
+    unistd::geteuid,
 };
 use secrecy::{ExposeSecret, SecretString};
 use sluice_shard::{Flavor, ShardAddress};
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
+
+use self::{
+    cluster::{Cluster, Running},
+    programs::{Programs, unprivileged_user},
+};
 
 /// The superuser of every server made here.
 const USER: &str = "sluice";
@@ -38,46 +43,12 @@ const STOP_LIMIT: Duration = Duration::from_secs(20);
 /// Between two looks at something that another process does.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Starts the server given as arguments, says its pid, and waits for its end; a watcher ends it when our input closes.
-const KEEPER: &str = r#"
-exec 3<&0
-"$@" </dev/null 3<&- >>"$SLUICE_LOG" 2>&1 & server=$!
-echo "$server"
-{ while read -r _ <&3; do :; done; kill -INT "$server"; } 2>/dev/null & watcher=$!
-wait "$server"; status=$?
-kill "$watcher" 2>/dev/null
-exit "$status"
-"#;
-
 /// A running PostgreSQL server. Dropping it ends the server; its folder stays.
 pub struct Postgres {
     port: u16,
     password: SecretString,
     cluster: Cluster,
     running: Option<Running>,
-}
-
-/// The server's process and the shell that keeps it.
-struct Running {
-    keeper: Child,
-    pid: Pid,
-}
-
-/// Where the server's data are, and how it is run.
-#[derive(Clone)]
-struct Cluster {
-    programs: Programs,
-    dir: PathBuf,
-    durable: bool,
-    /// Who runs it, where we are root.
-    user: Option<User>,
-}
-
-/// The two programs of one installation.
-#[derive(Clone)]
-struct Programs {
-    initdb: PathBuf,
-    postgres: PathBuf,
 }
 
 impl Postgres {
@@ -180,7 +151,7 @@ impl Postgres {
     }
 
     /// Waits until the server lets us in (`None`), or has ended by itself.
-    async fn answers_or_ended(&mut self, deadline: Instant) -> anyhow::Result<Option<std::process::ExitStatus>> {
+    async fn answers_or_ended(&mut self, deadline: Instant) -> anyhow::Result<Option<ExitStatus>> {
         loop {
             let Some(running) = &mut self.running else { bail!("the server is stopped") };
             if let Some(status) = running.keeper.try_wait()? {
@@ -218,184 +189,6 @@ impl Drop for Postgres {
     }
 }
 
-impl Running {
-    /// The keeper lives exactly as long as the server.
-    fn ended(&mut self) -> bool {
-        !matches!(self.keeper.try_wait(), Ok(None))
-    }
-}
-
-impl Cluster {
-    fn data(&self) -> PathBuf {
-        self.dir.join("data")
-    }
-
-    fn log(&self) -> PathBuf {
-        self.dir.join("postgres.log")
-    }
-
-    /// Makes what is missing, and gives the superuser's password (kept beside the data, for the next start).
-    fn prepare(&self) -> anyhow::Result<SecretString> {
-        fs::create_dir_all(&self.dir).with_context(|| format!("cannot make {}", self.dir.display()))?;
-        if let Some(user) = &self.user {
-            chown(&self.dir, Some(user.uid.as_raw()), Some(user.gid.as_raw()))?;
-            open_the_way(&self.dir)?;
-        }
-        let password_file = self.dir.join("password");
-        if self.data().join("PG_VERSION").exists() {
-            let password = fs::read_to_string(&password_file).context("the server's password file is missing")?;
-            return Ok(password.trim_end().into());
-        }
-        let password = random_password()?;
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&password_file)?;
-        writeln!(file, "{password}")?;
-        if let Some(user) = &self.user {
-            chown(&password_file, Some(user.uid.as_raw()), Some(user.gid.as_raw()))?;
-        }
-        self.initdb(&password_file)?;
-        Ok(password.into())
-    }
-
-    fn initdb(&self, password_file: &Path) -> anyhow::Result<()> {
-        let mut initdb = self.command(&self.programs.initdb);
-        initdb.args(["--username", USER, "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"]);
-        initdb.arg("--pwfile").arg(password_file).arg("--pgdata").arg(self.data());
-        if !self.durable {
-            initdb.arg("--no-sync");
-        }
-        let made = initdb.output().with_context(|| format!("cannot run {}", self.programs.initdb.display()))?;
-        if !made.status.success() {
-            bail!("initdb failed ({}):\n{}", made.status, String::from_utf8_lossy(&made.stderr));
-        }
-        Ok(())
-    }
-
-    fn spawn(&self, port: u16) -> anyhow::Result<Running> {
-        // Each start has a log of its own, so that what it says is about this start.
-        let log = File::create(self.log())?;
-        if let Some(user) = &self.user {
-            chown(self.log(), Some(user.uid.as_raw()), Some(user.gid.as_raw()))?;
-        }
-        drop(log);
-        let mut keeper = self.command(Path::new("/bin/sh"));
-        keeper.args(["-c", KEEPER, "postgres-keeper"]).arg(&self.programs.postgres).arg("-D").arg(self.data());
-        let on_or_off = if self.durable { "on" } else { "off" };
-        let settings = [
-            "listen_addresses=127.0.0.1".into(),
-            format!("port={port}"),
-            // Over TCP alone: the path of a socket in a deep folder would be too long.
-            "unix_socket_directories=".into(),
-            "max_connections=200".into(),
-            "shared_buffers=64MB".into(),
-            format!("fsync={on_or_off}"),
-            format!("full_page_writes={on_or_off}"),
-        ];
-        for setting in settings {
-            keeper.arg("-c").arg(setting);
-        }
-        keeper.env("SLUICE_LOG", self.log()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        // Ctrl-C at a terminal is for us, who then end the server when nobody needs it any more.
-        let mut keeper = keeper.process_group(0).spawn().context("cannot run /bin/sh")?;
-        let said = keeper.stdout.take().context("the keeper has no output")?;
-        let mut pid = String::new();
-        BufReader::new(said).read_line(&mut pid)?;
-        let pid = Pid::from_raw(pid.trim().parse().context("the keeper did not say the server's pid")?);
-        Ok(Running { keeper, pid })
-    }
-
-    /// A command that runs as the server's user, in a folder that this user can read.
-    fn command(&self, program: &Path) -> Command {
-        let mut command = Command::new(program);
-        command.current_dir(&self.dir).env("LC_ALL", "C");
-        for inherited in ["PGDATA", "PGPORT", "PGHOST", "PGUSER", "PGPASSWORD", "PGDATABASE", "PGOPTIONS"] {
-            command.env_remove(inherited);
-        }
-        if let Some(user) = &self.user {
-            command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
-        }
-        command
-    }
-
-    fn log_tail(&self) -> String {
-        let log = fs::read_to_string(self.log()).unwrap_or_default();
-        let lines: Vec<_> = log.lines().collect();
-        lines[lines.len().saturating_sub(15)..].join("\n")
-    }
-}
-
-impl Programs {
-    fn find_or_install() -> anyhow::Result<Self> {
-        if let Some(found) = Self::find() {
-            return Ok(found);
-        }
-        if geteuid().is_root() {
-            // Whether it failed is seen by looking again.
-            for arguments in [&["update"][..], &["install", "-y", "--no-install-recommends", "postgresql"]] {
-                let _ = Command::new("apt-get").args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).status();
-            }
-        }
-        Self::find().context(
-            "no PostgreSQL server here: `initdb` and `postgres` are neither on PATH nor in /usr/lib/postgresql/*/bin. \
-             Install it, on Debian and Ubuntu by `apt-get install postgresql`, on Fedora by `dnf install \
-             postgresql-server`, on macOS by `brew install postgresql`",
-        )
-    }
-
-    /// PATH first, then Debian's folders, the newest version first.
-    fn find() -> Option<Self> {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let mut versions: Vec<(u32, PathBuf)> = fs::read_dir("/usr/lib/postgresql")
-            .into_iter()
-            .flatten()
-            .filter_map(|entry| {
-                let entry = entry.ok()?;
-                Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin")))
-            })
-            .collect();
-        versions.sort_by_key(|(version, _)| std::cmp::Reverse(*version));
-        std::env::split_paths(&path).chain(versions.into_iter().map(|(_, bin)| bin)).find_map(|bin| {
-            let found = Self { initdb: bin.join("initdb"), postgres: bin.join("postgres") };
-            (found.initdb.is_file() && found.postgres.is_file()).then_some(found)
-        })
-    }
-}
-
-fn unprivileged_user() -> anyhow::Result<User> {
-    for name in ["postgres", "nobody"] {
-        if let Some(user) = User::from_name(name)? {
-            return Ok(user);
-        }
-    }
-    bail!("PostgreSQL does not run as root, and there is neither a user `postgres` nor a user `nobody`")
-}
-
-/// Lets the server's user pass through the folders above its own, as far as they are ours to change: those made below
-/// the folder for temporary files, which come closed to everybody else.
-fn open_the_way(dir: &Path) -> anyhow::Result<()> {
-    let temporary = std::env::temp_dir().canonicalize()?;
-    for folder in dir.canonicalize()?.ancestors().skip(1) {
-        let mode = fs::metadata(folder)?.mode();
-        if mode & 0o001 != 0 {
-            continue;
-        }
-        if folder.starts_with(&temporary) && folder != temporary {
-            fs::set_permissions(folder, Permissions::from_mode((mode & 0o7777) | 0o011))?;
-        } else {
-            bail!(
-                "{} cannot be entered by PostgreSQL, which does not run as root: choose another folder",
-                folder.display()
-            );
-        }
-    }
-    Ok(())
-}
-
 fn free_port() -> anyhow::Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
-}
-
-fn random_password() -> anyhow::Result<String> {
-    let mut bytes = [0_u8; 16];
-    std::io::Read::read_exact(&mut File::open("/dev/urandom")?, &mut bytes)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -84,8 +84,7 @@ pub async fn wait(
             progress.end();
             return Ok(outcome);
         }
-        progress.at(limit.saturating_sub(deadline - now).as_secs());
-        progress.say(&outcome.to_string());
+        progress.say(limit.saturating_sub(deadline - now).as_secs(), &outcome.to_string());
         tokio::time::sleep_until(deadline.min(now + INTERVAL)).await;
     }
 }
