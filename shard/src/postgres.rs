@@ -155,7 +155,7 @@ impl Postgres {
             write!(
                 sql,
                 "; UPDATE journal_position SET position = {to}, stamp = {stamp} \
-                 WHERE journal_partition = {partition} AND {from} >= 0"
+                 WHERE journal_partition = {partition} AND position = {from}"
             )
             .expect("a string takes whatever is written to it");
         }

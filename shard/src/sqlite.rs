@@ -53,7 +53,7 @@ const ADD_POSITION: &str = "
     ON CONFLICT (journal_partition) DO NOTHING";
 const POSITIONS: &str = "SELECT journal_partition, position, stamp FROM journal_position";
 const ADVANCE: &str =
-    "UPDATE journal_position SET position = ?, stamp = ? WHERE journal_partition = ? AND ? >= 0";
+    "UPDATE journal_position SET position = ?, stamp = ? WHERE journal_partition = ? AND position = ?";
 const SAVEPOINT: &str = "SAVEPOINT part";
 const KEEP_SAVEPOINT: &str = "RELEASE part";
 const UNDO_SAVEPOINT: &str = "ROLLBACK TO part; RELEASE part";

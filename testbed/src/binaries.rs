@@ -10,7 +10,9 @@ use tokio::{process::Command, sync::OnceCell};
 
 use crate::tool;
 
-const PACKAGES: [&str; 4] = ["sluice-directory", "sluice-ingest", "sluice-writer", "sluice-loadgen"];
+/// What is built: the services, and testbed, which is built already. With it cargo chooses the same features of their
+/// dependencies as for `cargo test` and `cargo demo`; without, it would compile some of them a second time.
+const PACKAGES: [&str; 5] = ["sluice-directory", "sluice-ingest", "sluice-writer", "sluice-loadgen", "sluice-testbed"];
 
 /// Once per process: a second fleet of the same test process finds them built.
 static BUILT: OnceCell<()> = OnceCell::const_new();

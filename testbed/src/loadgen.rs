@@ -24,8 +24,23 @@ pub struct Load {
 pub struct Verified {
     /// Whether everything is where it belongs, once.
     pub ok: bool,
+    /// How many events were dead-lettered.
+    pub dead_letters: u64,
     /// Shard by shard.
     pub shards: Vec<VerifiedShard>,
+    /// The first wrong events and rows of each kind.
+    pub wrong: Vec<Wrong>,
+}
+
+/// An event or row that is not as it should be.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Wrong {
+    /// `missing`, `doubled`, `misplaced` or `not_dead_lettered`.
+    pub kind: String,
+    /// Where it is, or should be.
+    pub shard: Option<String>,
+    /// Its id.
+    pub id: String,
 }
 
 /// One shard of it.

@@ -1,0 +1,63 @@
+//! The writer dies, in the middle of everything.
+
+use sluice_shard::Flavor;
+use sluice_testbed::{FleetOptions, wait};
+
+use crate::{LIMIT, all_rows, fleet};
+
+/// Kills the writer again and again while events come in, starts it again each time, and verifies.
+async fn killed_under_load(shards: Flavor) {
+    const EVENTS: i64 = 40_000;
+    let mut fleet = fleet(shards, FleetOptions::default()).await;
+    let count = EVENTS.to_string();
+    let args =
+        ["--via", "nats", "--nats-url", &fleet.nats_url(), "--customers", "50", "--count", &count].map(String::from);
+    let program = fleet.program("loadgen");
+    let load = tokio::spawn(async move {
+        let mut command = tokio::process::Command::new(program);
+        command.arg("run").args(args).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        command.status().await.unwrap()
+    });
+    let mut kills = 0;
+    let mut seen = 0;
+    while kills < 5 {
+        // Each time only after new rows have come: so it is killed at work, not at its start.
+        let more = async || all_rows(&fleet).await > seen;
+        wait::until("new rows", LIMIT, more).await.unwrap();
+        seen = all_rows(&fleet).await;
+        if seen == EVENTS {
+            break;
+        }
+        fleet.writer().kill();
+        kills += 1;
+        fleet.writer().restart().await.unwrap();
+    }
+    assert!(load.await.unwrap().success());
+    assert!(kills >= 3, "the load was over after {kills} kills: it proves too little");
+    let verified = fleet.verify().await.unwrap();
+    assert!(verified.ok, "{verified:?}");
+    assert_eq!(all_rows(&fleet).await, EVENTS);
+}
+
+#[tokio::test]
+async fn a_writer_killed_under_load_neither_loses_nor_doubles_a_row_on_sqlite() {
+    killed_under_load(Flavor::Sqlite).await;
+}
+
+#[tokio::test]
+async fn a_writer_killed_under_load_neither_loses_nor_doubles_a_row_on_postgres() {
+    killed_under_load(Flavor::Postgres).await;
+}
+
+#[tokio::test]
+async fn a_writer_told_to_stop_commits_its_last_batch() {
+    let mut fleet = fleet(Flavor::Sqlite, FleetOptions { idle_advance_ms: 60_000, ..FleetOptions::default() }).await;
+    let load = fleet.load(&["--customers", "7", "--count", "500"]).await.unwrap();
+    assert_eq!(load.accepted, 500);
+    // The status says when everything has been read; the rest is the writer's to finish.
+    assert!(fleet.writer().stop().success());
+    let stored = all_rows(&fleet).await;
+    fleet.writer().restart().await.unwrap();
+    assert!(fleet.verify().await.unwrap().ok);
+    assert_eq!((stored <= 500, all_rows(&fleet).await), (true, 500));
+}

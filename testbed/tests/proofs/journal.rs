@@ -1,0 +1,243 @@
+//! The journal, on a real server: made once, verified, stored by group commit, read without a gap.
+
+use std::{path::Path, time::Duration};
+
+use sluice_journal::{
+    Journal, OpenError, PublishError, Publisher, ReadError, Settings, dead::Grave, publish::max_message_bytes, subject,
+};
+use sluice_model::{
+    CustomerId, MessageBuilder, Partition, PartitionCount, Person, Position, Reason, Refusal, message::decode,
+};
+use sluice_testbed::{
+    Process,
+    binaries::Binaries,
+    log_file::LogFile,
+    nats_program,
+    nats_server::NatsServer,
+    ports::{Ports, loopback},
+};
+
+/// A server whose mapping spreads customers over so many partitions.
+async fn server(folder: &Path, mapped: u16) -> (Process, async_nats::Client) {
+    sluice_service::telemetry::init_for_test();
+    let program = nats_program::find(&Binaries::beside_this_program().unwrap().tools()).await.unwrap();
+    let listen = loopback(Ports::new(None).take("nats-server").unwrap());
+    let server = NatsServer {
+        program,
+        folder: folder.to_owned(),
+        log: LogFile::new(folder, "nats-server"),
+        listen,
+        partitions: PartitionCount::try_from(mapped).unwrap(),
+        sync_always: false,
+        max_file_store: 8 << 30,
+        own_group: false,
+    };
+    let server = server.start().await.unwrap();
+    (server, async_nats::connect(format!("nats://{listen}")).await.unwrap())
+}
+
+fn settings(partitions: u16) -> Settings {
+    Settings {
+        journal_partitions: Some(PartitionCount::try_from(partitions).unwrap()),
+        journal_max_bytes: 64 << 20,
+        ..Settings::default()
+    }
+}
+
+fn one_person(name: &str) -> MessageBuilder {
+    let mut message = MessageBuilder::new();
+    message.push(&Person { name: name.into(), address: "somewhere".into() });
+    message
+}
+
+fn customer(name: &str) -> CustomerId {
+    name.parse().unwrap()
+}
+
+#[tokio::test]
+async fn our_partition_of_a_customer_is_the_servers_own() {
+    let folder = tempfile::tempdir().unwrap();
+    for partitions in [1, 3, 4, 64] {
+        let (_server, client) = server(&folder.path().join(partitions.to_string()), partitions).await;
+        let journal = Journal::open(client.clone(), &settings(partitions)).await.unwrap();
+        let jetstream = async_nats::jetstream::new(client);
+        for n in 0..200u32 {
+            let id = customer(&format!("{}{n}", ["c-", "X_", "", "long-name-of-a-customer-"][n as usize % 4]));
+            let ack = jetstream.publish(subject::public_create(&id), "x".into()).await.unwrap().await.unwrap();
+            let position = Position::new(ack.sequence).unwrap();
+            assert_eq!(position.partition(), journal.partitions().of(&id), "customer {id} of {partitions}");
+            assert_eq!(ack.stream, subject::stream_name(position.partition()));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_mapping_that_is_missing_or_leads_elsewhere_is_refused_with_the_line_to_add_and_stores_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, client) = server(folder.path(), 4).await;
+    let elsewhere = Journal::open(client.clone(), &settings(5)).await.unwrap_err();
+    let OpenError::Mapping(error) = elsewhere else { panic!("{elsewhere}") };
+    assert!(error.to_string().contains(r#""journal.{{partition(5,2)}}.person.{{wildcard(1)}}.{{wildcard(2)}}""#));
+    let jetstream = async_nats::jetstream::new(client.clone());
+    for partition in 0..5 {
+        let name = subject::stream_name(Partition::new(partition));
+        assert_eq!(jetstream.get_stream(&name).await.unwrap().cached_info().state.messages, 0);
+        jetstream.delete_stream(&name).await.unwrap();
+    }
+    jetstream.delete_stream(subject::DEAD_STREAM).await.unwrap();
+
+    let journal = Journal::open(client.clone(), &settings(4)).await.unwrap();
+    let again = Journal::open(client.clone(), &Settings::default()).await.unwrap();
+    assert_eq!((again.id(), again.partitions()), (journal.id(), journal.partitions()));
+    let other = Journal::open(client, &settings(3)).await.unwrap_err();
+    assert!(matches!(other, OpenError::Partitions { .. }), "{other}");
+}
+
+#[tokio::test]
+async fn processes_that_make_the_journal_at_the_same_time_agree_on_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, client) = server(folder.path(), 4).await;
+    let settings = settings(4);
+    let opened = futures::future::join_all((0..8).map(|_| Journal::open(client.clone(), &settings))).await;
+    let ids: std::collections::BTreeSet<_> = opened.into_iter().map(|j| j.unwrap().id().to_owned()).collect();
+    assert_eq!(ids.len(), 1);
+}
+
+#[tokio::test]
+async fn a_stream_that_contradicts_the_protocol_is_refused_with_the_setting_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, client) = server(folder.path(), 4).await;
+    let journal = Journal::open(client.clone(), &settings(4)).await.unwrap();
+    let jetstream = async_nats::jetstream::new(client.clone());
+    let name = subject::stream_name(Partition::new(2));
+    let mut config = jetstream.get_stream(&name).await.unwrap().cached_info().config.clone();
+    config.discard = async_nats::jetstream::stream::DiscardPolicy::Old;
+    config.max_age = Duration::from_secs(3_600);
+    jetstream.update_stream(&config).await.unwrap();
+    let error = Journal::open(client, &settings(4)).await.unwrap_err().to_string();
+    assert!(error.contains("JOURNAL-2") && error.contains("discard") && error.contains("max_age"), "{error}");
+    drop(journal);
+}
+
+#[tokio::test]
+async fn what_is_published_at_once_is_read_back_whole_in_order_and_without_a_gap() {
+    const EVENTS: usize = 3_000;
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, client) = server(folder.path(), 2).await;
+    let journal = Journal::open(client, &settings(2)).await.unwrap();
+    let publisher = Publisher::start(&journal, Duration::from_secs(10));
+    let ids = futures::future::join_all((0..EVENTS).map(|n| {
+        let publisher = publisher.clone();
+        async move {
+            let customer = customer(&format!("c{}", n % 7));
+            (n, publisher.publish(&customer, one_person(&n.to_string())).await.unwrap())
+        }
+    }))
+    .await;
+    let mut read = std::collections::BTreeMap::new();
+    let mut messages = 0;
+    for partition in journal.partitions().all() {
+        let bounds = journal.bounds(partition).await.unwrap();
+        messages += bounds.messages;
+        let mut reader = journal.read(bounds.first).await.unwrap();
+        while reader.next_position() <= bounds.last {
+            for message in reader.next_chunk(100).await.unwrap() {
+                let customer = message.event_of(journal.partitions()).unwrap();
+                for (index, person) in decode(&message.payload, &customer).enumerate() {
+                    read.insert(message.position.event(index), person.unwrap().name.into_owned());
+                }
+            }
+        }
+    }
+    let published: std::collections::BTreeMap<_, _> = ids.into_iter().map(|(n, id)| (id, n.to_string())).collect();
+    assert_eq!(published.len(), EVENTS);
+    assert_eq!(read, published);
+    assert!(messages < EVENTS as u64 / 4, "{messages} messages: hardly any group commit");
+}
+
+#[tokio::test]
+async fn a_position_that_is_gone_or_never_was_is_an_error_and_not_a_silent_skip() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, client) = server(folder.path(), 1).await;
+    let journal = Journal::open(client.clone(), &settings(1)).await.unwrap();
+    let publisher = Publisher::start(&journal, Duration::from_secs(10));
+    for n in 0..10 {
+        publisher.publish(&customer("a"), one_person(&n.to_string())).await.unwrap();
+    }
+    let first = Position::first(Partition::new(0));
+    let jetstream = async_nats::jetstream::new(client);
+    let stream = jetstream.get_stream(subject::stream_name(Partition::new(0))).await.unwrap();
+    stream.purge().sequence(first.get() + 4).await.unwrap();
+
+    let error = journal.read(first).await.err().unwrap();
+    let kept = Position::new(first.get() + 4).unwrap();
+    assert!(
+        matches!(error, ReadError::Trimmed { wanted, first: found } if wanted == first && found == kept),
+        "{error}"
+    );
+    let mut reader = journal.read(kept).await.unwrap();
+    assert_eq!(reader.next_chunk(100).await.unwrap()[0].position, kept);
+    let end = Position::new(first.get() + 10).unwrap();
+    assert_eq!(journal.read(end).await.unwrap().next_position(), end);
+    let error = journal.read(end.next()).await.err().unwrap();
+    assert!(matches!(error, ReadError::Beyond { .. }) && !error.is_transient(), "{error}");
+
+    // Trimmed under a reader's feet.
+    let mut slow = journal.read(kept).await.unwrap();
+    drop(slow.next_chunk(1).await.unwrap());
+    assert_eq!(slow.next_position(), kept.next());
+}
+
+#[tokio::test]
+async fn a_full_journal_refuses_and_keeps_what_it_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, client) = server(folder.path(), 1).await;
+    let small = Settings { journal_max_bytes: 100_000, ..settings(1) };
+    let journal = Journal::open(client, &small).await.unwrap();
+    let publisher = Publisher::start(&journal, Duration::from_secs(10));
+    let large = "x".repeat(1_000);
+    let mut stored = 0;
+    let refused = loop {
+        match publisher.publish(&customer("a"), one_person(&large)).await {
+            Ok(_) => stored += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(refused, PublishError::Full), "{refused}");
+    let bounds = journal.bounds(Partition::new(0)).await.unwrap();
+    assert_eq!((bounds.first, bounds.messages), (Position::first(Partition::new(0)), stored));
+    assert!(stored > 50);
+
+    let mut large = MessageBuilder::new();
+    while large.bytes() <= max_message_bytes(&journal) {
+        large.push(&Person { name: "n".into(), address: "x".repeat(4_000).into() });
+    }
+    let error = publisher.publish(&customer("a"), large).await.unwrap_err();
+    assert!(matches!(error, PublishError::TooLarge { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn an_event_has_one_dead_letter_however_often_it_is_buried() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, client) = server(folder.path(), 1).await;
+    let journal = Journal::open(client, &settings(1)).await.unwrap();
+    let dead = journal.dead_letters();
+    let graves: Vec<_> = (0..3)
+        .map(|index| Grave {
+            id: Position::first(Partition::new(0)).event(index),
+            customer: (index > 0).then(|| customer("a")),
+            refusal: Refusal::new(Reason::MalformedJson, "line 1\r\nEvil: header"),
+            subject: "journal.0.person.create.a".to_owned(),
+            stamp: 17,
+            payload: "{".into(),
+        })
+        .collect();
+    for _ in 0..3 {
+        dead.bury(&graves).await.unwrap();
+    }
+    let letters = dead.list().await.unwrap();
+    let seen: Vec<_> = letters.iter().map(|l| (l.id, l.customer.as_str(), l.reason.as_str(), l.stamp)).collect();
+    let id = |index: usize| graves[index].id;
+    let reason = "malformed_json";
+    assert_eq!(seen, [(id(0), "_", reason, 17), (id(1), "a", reason, 17), (id(2), "a", reason, 17)]);
+}
