@@ -1,5 +1,6 @@
 //! The ingest service; see the library for what it does.
 
+use anyhow::Context;
 use clap::Parser;
 use sluice_ingest::{Config, run};
 use sluice_service::{shutdown, telemetry};
@@ -10,6 +11,7 @@ async fn main() -> anyhow::Result<()> {
     let config = Config::parse();
     telemetry::init(&config.telemetry)?;
     let shutdown = shutdown::on_signal()?;
-    let listener = TcpListener::bind(config.listen).await?;
+    let listener =
+        TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
     run(config, listener, shutdown).await
 }

@@ -67,20 +67,22 @@ fn profile_folder(running: &Path) -> anyhow::Result<&Path> {
 
 async fn build(workspace: &Path, folder: &Path) -> anyhow::Result<()> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(workspace).arg("build").arg("--bins");
-    command.args(PACKAGES.iter().flat_map(|package| ["--package", package]));
-    command.args(profile_flags(folder));
+    command.current_dir(workspace).args(what_to_build(folder));
     command.arg("--target-dir").arg(folder.parent().context("a profile's folder is in a target folder")?);
     let done = tool::output(&mut command).await?;
     anyhow::ensure!(done.status.success(), "the services could not be built: cargo has said why");
     Ok(())
 }
 
-fn profile_flags(folder: &Path) -> Vec<String> {
+/// A debug build belongs to a test: what `cargo test` builds includes the programs of every package that has a test of
+/// its own program, and repeating its very words finds everything built.
+fn what_to_build(folder: &Path) -> Vec<&'static str> {
     match folder.file_name().map(OsStr::to_string_lossy).as_deref() {
-        None | Some("debug") => Vec::new(),
-        Some("release") => vec!["--release".into()],
-        Some(other) => vec!["--profile".into(), other.into()],
+        Some("release") => {
+            let packages = PACKAGES.iter().flat_map(|package| ["--package", package]);
+            ["build", "--release", "--bins"].into_iter().chain(packages).collect()
+        }
+        _ => vec!["test", "--workspace", "--no-run"],
     }
 }
 
@@ -90,10 +92,9 @@ mod tests {
 
     #[test]
     fn the_services_are_built_in_the_profile_of_the_running_program() {
-        let flags = |running: &str| profile_flags(profile_folder(Path::new(running)).unwrap());
-        assert!(flags("/x/target/debug/testbed").is_empty());
-        assert!(flags("/x/target/debug/deps/fleet-0123").is_empty());
-        assert_eq!(flags("/x/target/release/testbed"), ["--release"]);
-        assert_eq!(flags("/x/target/quick/deps/fleet-0123"), ["--profile", "quick"]);
+        let words = |running: &str| what_to_build(profile_folder(Path::new(running)).unwrap());
+        assert!(!words("/x/target/debug/testbed").contains(&"--release"));
+        assert!(!words("/x/target/debug/deps/fleet-0123").contains(&"--release"));
+        assert!(words("/x/target/release/testbed").contains(&"--release"));
     }
 }

@@ -1,5 +1,6 @@
 //! The writer's commands; see the library for what they do.
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 use sluice_service::{shutdown, telemetry};
 use sluice_writer::{Config, run};
@@ -24,6 +25,7 @@ async fn main() -> anyhow::Result<()> {
     let Command::Run(config) = Cli::parse().command;
     telemetry::init(&config.telemetry)?;
     let shutdown = shutdown::on_signal()?;
-    let listener = TcpListener::bind(config.listen).await?;
+    let listener =
+        TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
     run(*config, listener, shutdown).await
 }

@@ -71,7 +71,7 @@ impl Router {
         for message in chunk {
             match message.customer(self.partitions) {
                 Ok(customer) => self.sort_message(message, customer, &refused),
-                Err(refusal) => self.strays.push(whole(message, None, refusal)),
+                Err(refusal) => self.strays.push(whole(message, refusal)),
             }
         }
         Ok(())
@@ -119,9 +119,12 @@ impl Router {
 
     fn sort_message(&mut self, message: &Message, customer: &str, refused: &HashSet<Position>) {
         if refused.contains(&message.position) {
+            let customer: CustomerId = customer.parse().expect("a subject's customer was checked");
             let detail = format!("customer {customer} is placed nowhere, and placement is strict");
-            let customer = customer.parse().ok();
-            self.strays.push(whole(message, customer, Refusal::new(Reason::UnknownCustomer, detail)));
+            let refusal = Refusal::new(Reason::UnknownCustomer, detail);
+            let events = message::events(&message.payload, &customer).enumerate();
+            self.strays
+                .extend(events.map(|(index, event)| one(message, &customer, index, event.json, refusal.clone())));
             return;
         }
         let (customer, index) = self.homes.get_key_value(customer).expect("every customer of the chunk was resolved");
@@ -132,14 +135,7 @@ impl Router {
         for (index, event) in message::events(&message.payload, customer).enumerate() {
             match event.person {
                 Ok(person) => share.rows.push(customer, message.position.event(index), &person),
-                Err(refusal) => share.graves.push(Grave {
-                    id: message.position.event(index),
-                    customer: Some(customer.clone()),
-                    refusal,
-                    subject: message.subject.to_string(),
-                    stamp: message.stamp,
-                    payload: message.payload.slice_ref(event.json),
-                }),
+                Err(refusal) => share.graves.push(one(message, customer, index, event.json, refusal)),
             }
         }
     }
@@ -152,11 +148,23 @@ impl Router {
     }
 }
 
-/// The dead letter of a message that is refused as a whole.
-fn whole(message: &Message, customer: Option<CustomerId>, refusal: Refusal) -> Grave {
+/// The dead letter of one event of a message.
+fn one(message: &Message, customer: &CustomerId, index: usize, json: &[u8], refusal: Refusal) -> Grave {
+    Grave {
+        id: message.position.event(index),
+        customer: Some(customer.clone()),
+        refusal,
+        subject: message.subject.to_string(),
+        stamp: message.stamp,
+        payload: message.payload.slice_ref(json),
+    }
+}
+
+/// The dead letter of a message whose subject says nothing that could be done: all its events in one, as if it were one.
+fn whole(message: &Message, refusal: Refusal) -> Grave {
     Grave {
         id: message.position.event(0),
-        customer,
+        customer: None,
         refusal,
         subject: message.subject.to_string(),
         stamp: message.stamp,

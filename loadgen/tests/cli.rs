@@ -1,0 +1,14 @@
+//! The program itself.
+
+use std::process::Command;
+
+fn loadgen(args: &[&str]) -> std::process::Output {
+    Command::new(env!("CARGO_BIN_EXE_loadgen")).args(args).output().expect("the program starts")
+}
+
+#[test]
+fn help_teaches_both_commands_and_a_wrong_flag_is_a_usage_error() {
+    let help = String::from_utf8(loadgen(&["--help"]).stdout).expect("text");
+    assert!(help.contains("run") && help.contains("verify"), "{help}");
+    assert_eq!(loadgen(&["run", "--via", "pigeon"]).status.code(), Some(2));
+}
