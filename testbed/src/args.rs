@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use sluice_model::PartitionCount;
-use sluice_service::telemetry::TelemetryArgs;
 use sluice_shard::Flavor;
 use sluice_testbed::{FleetOptions, Placement, Progress};
 
@@ -12,8 +11,6 @@ use sluice_testbed::{FleetOptions, Placement, Progress};
 #[derive(Debug, Parser)]
 #[command(name = "testbed", version)]
 pub(crate) struct Cli {
-    #[command(flatten)]
-    pub(crate) telemetry: TelemetryArgs,
     #[command(subcommand)]
     pub(crate) command: Command,
 }

@@ -14,6 +14,10 @@ use crate::tool;
 /// dependencies as for `cargo test` and `cargo demo`; without, it would compile some of them a second time.
 const PACKAGES: [&str; 5] = ["sluice-directory", "sluice-ingest", "sluice-writer", "sluice-loadgen", "sluice-testbed"];
 
+/// What `cargo run` and `cargo test` tell us about testbed. A build script that watches one of these (ring's does) would
+/// take it for a change and be compiled again, with all that rests on it, each time that cargo runs inside cargo.
+const OUR_PACKAGE: [&str; 4] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
+
 /// Once per process: a second fleet of the same test process finds them built.
 static BUILT: OnceCell<()> = OnceCell::const_new();
 
@@ -68,7 +72,16 @@ fn profile_folder(running: &Path) -> anyhow::Result<&Path> {
 async fn build(workspace: &Path, folder: &Path) -> anyhow::Result<()> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(workspace).args(what_to_build(folder));
+    // What cargo tells a test or a program that it runs, it must not hear again: build scripts of dependencies watch some
+    // of it, and would build them anew, here and then once more outside.
+    for (name, _) in std::env::vars_os().filter(|(name, _)| told_by_cargo(&name.to_string_lossy())) {
+        command.env_remove(name);
+    }
     command.arg("--target-dir").arg(folder.parent().context("a profile's folder is in a target folder")?);
+    let names = std::env::vars_os().map(|(name, _)| name);
+    for name in names.filter(|name| OUR_PACKAGE.iter().any(|start| name.to_string_lossy().starts_with(start))) {
+        command.env_remove(name);
+    }
     let done = tool::output(&mut command).await?;
     anyhow::ensure!(done.status.success(), "the services could not be built: cargo has said why");
     Ok(())
@@ -84,6 +97,11 @@ fn what_to_build(folder: &Path) -> Vec<&'static str> {
         }
         _ => vec!["test", "--workspace", "--no-run"],
     }
+}
+
+fn told_by_cargo(name: &str) -> bool {
+    const TOLD: [&str; 4] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
+    TOLD.iter().any(|start| name.starts_with(start)) || matches!(name, "CARGO_PRIMARY_PACKAGE" | "LD_LIBRARY_PATH")
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use args::{Cli, Command};
 use clap::Parser;
-use sluice_service::telemetry;
+use sluice_service::telemetry::{self, LogFormat, TelemetryArgs};
 use sluice_testbed::Progress;
 
 #[tokio::main]
@@ -25,7 +25,9 @@ async fn main() -> ExitCode {
 }
 
 async fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
-    telemetry::init(&cli.telemetry)?;
+    // People watch the progress; a log is for what goes wrong. The services' own logs are files.
+    let log = std::env::var("RUST_LOG").unwrap_or_else(|_| "warn".into());
+    telemetry::init(&TelemetryArgs { log_format: LogFormat::Text, log })?;
     let stop = interrupt::token()?;
     match cli.command {
         Command::Demo(args) => demo::run(&args, &stop).await,

@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, reason = "this is the commands' report")]
 
 use comfy_table::{CellAlignment, Table, presets};
+use indicatif::HumanCount;
 use secrecy::ExposeSecret;
 use sluice_shard::{Flavor, ShardAddress};
 use sluice_testbed::Fleet;
@@ -22,26 +23,24 @@ pub(crate) fn outcome(outcome: &Outcome) {
     }
     println!("\n{table}\n");
     let load = &outcome.load;
-    println!(
-        "accepted:  {} of {} requests in {:.2} s: {:.0}/s",
-        load.accepted,
-        load.accepted + load.failed,
-        load.seconds,
-        load.rate
-    );
+    let (accepted, requests) = (HumanCount(load.accepted), HumanCount(load.accepted + load.failed));
+    println!("accepted:  {accepted} of {requests} requests in {:.2} s: {}/s", load.seconds, per_second(load.rate));
     match outcome.committed {
         Some(took) => {
+            let seconds = took.as_secs_f64();
             #[allow(clippy::cast_precision_loss, reason = "a rate needs no more than 53 bits")]
-            let rate = load.accepted as f64 / took.as_secs_f64();
-            println!(
-                "committed: {} rows in {:.2} s: {rate:.0}/s, from the first request to the last row",
-                load.accepted,
-                took.as_secs_f64()
-            );
+            let rate = per_second(load.accepted as f64 / seconds);
+            println!("committed: {accepted} rows in {seconds:.2} s: {rate}/s, from the first request to the last row");
         }
         None => println!("committed: not all rows came"),
     }
     println!("{}", if outcome.is_right() { "every row is right" } else { "ROWS ARE WRONG: see the table" });
+}
+
+fn per_second(rate: f64) -> String {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate is a small positive number")]
+    let whole = rate.round() as u64;
+    HumanCount(whole).to_string()
 }
 
 /// Where everything is.

@@ -1,0 +1,88 @@
+//! The whole state: journal, shards, writers, trimmer; and what has been seen to break.
+
+use std::hash::{Hash, Hasher};
+
+use crate::{
+    bounds::{PARTITIONS, SHARDS, WRITERS},
+    journal::{Log, Positions},
+    shard::{Disk, Shard},
+    trimmer::Trimmer,
+    writer::{self, Writer},
+};
+
+/// What no single state shows: noted when it happens. All false as long as nothing broke.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Broken {
+    /// A transaction left out a row that its position passed, or moved a position back.
+    pub(crate) whole: bool,
+    /// A transaction put in a row that its position did not pass.
+    pub(crate) together: bool,
+    /// The trimmer passed a position that it had read.
+    pub(crate) kept: bool,
+    /// A lane stopped although the journal held what its shard needed.
+    pub(crate) told: bool,
+}
+
+/// A state of the protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct World {
+    pub(crate) logs: [Log; PARTITIONS],
+    pub(crate) shards: [Shard; SHARDS],
+    pub(crate) writers: [Writer; WRITERS],
+    pub(crate) trimmer: Trimmer,
+    pub(crate) broken: Broken,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self {
+            logs: [Log::new(); PARTITIONS],
+            shards: [Shard::default(); SHARDS],
+            writers: [writer::NEW; WRITERS],
+            trimmer: Trimmer::default(),
+            broken: Broken::default(),
+        }
+    }
+
+    /// Each partition's messages of one shard.
+    pub(crate) fn routed(&self, shard: usize) -> [Positions; PARTITIONS] {
+        self.logs.map(|log| log.routed[shard])
+    }
+
+    /// One transaction of a shard is committed.
+    pub(crate) fn store(&mut self, shard: usize, disk: Disk) {
+        let before = &self.shards[shard].disk;
+        self.broken.whole |= !disk.is_whole(before, self.routed(shard));
+        self.broken.together |= !disk.is_together(before);
+        self.shards[shard].disk = disk;
+    }
+
+    /// Whether a shard needs a message that the journal no longer holds.
+    pub(crate) fn is_cut_off(&self, shard: usize) -> bool {
+        self.logs.iter().zip(self.shards[shard].disk.stored).any(|(log, stored)| stored + 1 < log.first)
+    }
+
+    /// The same with the shards' names exchanged.
+    fn mirrored(mut self) -> Self {
+        self.shards.swap(0, 1);
+        self.logs.iter_mut().for_each(|log| log.routed.swap(0, 1));
+        self.writers.iter_mut().for_each(|writer| writer.lanes.swap(0, 1));
+        self.trimmer.reading = self.trimmer.reading.map(|(shard, stored)| (1 - shard, stored));
+        self
+    }
+
+    fn with_writers_in_order(mut self) -> Self {
+        self.writers.sort_unstable();
+        self
+    }
+}
+
+/// Worlds that differ only in the names of shards or writers are searched once: the checker knows a state by its hash.
+impl Hash for World {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let one = self.with_writers_in_order();
+        let other = self.mirrored().with_writers_in_order();
+        let World { logs, shards, writers, trimmer, broken } = one.min(other);
+        (logs, shards, writers, trimmer, broken).hash(state);
+    }
+}
