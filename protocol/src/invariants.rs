@@ -35,18 +35,18 @@ pub const JOINING: &str = "a lane joins";
 pub(crate) fn all() -> Vec<Property<Protocol>> {
     vec![
         Property::always(ONCE, |_, world| once(world)),
-        Property::always(WHOLE, |_, world| !world.broken.whole),
-        Property::always(TOGETHER, |_, world| !world.broken.together),
+        Property::always(WHOLE, |_, world: &World| !world.broken.whole),
+        Property::always(TOGETHER, |_, world: &World| !world.broken.together),
         Property::always(PLACED, |_, world| placed(world)),
         Property::always(KEPT, |_, world| kept(world)),
-        Property::always(TOLD, |_, world| !world.broken.told),
+        Property::always(TOLD, |_, world: &World| !world.broken.told),
         Property::always(DRAINS, drain::drains),
-        Property::sometimes(DRAINED, |model, world| {
+        Property::sometimes(DRAINED, |model: &Protocol, world: &World| {
             let published = (0..model.bounds.partitions).all(|p| world.logs[p].last == model.bounds.messages[p]);
             published && (0..SHARDS).all(|shard| drain::is_drained(world, shard))
         }),
         Property::sometimes(STOPPED, |_, world| lanes(world).any(|phase| phase == Phase::Stopped)),
-        Property::sometimes(JOINING, |_, world| {
+        Property::sometimes(JOINING, |_, world: &World| {
             world.writers.iter().any(|writer| writer.lanes.iter().any(super::lane::Lane::is_joining))
         }),
     ]

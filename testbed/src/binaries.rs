@@ -10,13 +10,10 @@ use tokio::{process::Command, sync::OnceCell};
 
 use crate::tool;
 
-/// What is built: the services, and testbed, which is built already. With it cargo chooses the same features of their
-/// dependencies as for `cargo test` and `cargo demo`; without, it would compile some of them a second time.
-const PACKAGES: [&str; 5] = ["sluice-directory", "sluice-ingest", "sluice-writer", "sluice-loadgen", "sluice-testbed"];
-
-/// What `cargo run` and `cargo test` tell us about testbed. A build script that watches one of these (ring's does) would
-/// take it for a change and be compiled again, with all that rests on it, each time that cargo runs inside cargo.
-const OUR_PACKAGE: [&str; 4] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
+/// What cargo tells a test or a program that it runs, and must not hear again: a build script that watches one of these
+/// (ring's does) would take it for a change and be compiled again, with all that rests on it, here and then once more.
+const TOLD_BY_CARGO: [&str; 6] =
+    ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_PACKAGE", "LD_LIBRARY_PATH"];
 
 /// Once per process: a second fleet of the same test process finds them built.
 static BUILT: OnceCell<()> = OnceCell::const_new();
@@ -72,14 +69,9 @@ fn profile_folder(running: &Path) -> anyhow::Result<&Path> {
 async fn build(workspace: &Path, folder: &Path) -> anyhow::Result<()> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(workspace).args(what_to_build(folder));
-    // What cargo tells a test or a program that it runs, it must not hear again: build scripts of dependencies watch some
-    // of it, and would build them anew, here and then once more outside.
-    for (name, _) in std::env::vars_os().filter(|(name, _)| told_by_cargo(&name.to_string_lossy())) {
-        command.env_remove(name);
-    }
     command.arg("--target-dir").arg(folder.parent().context("a profile's folder is in a target folder")?);
     let names = std::env::vars_os().map(|(name, _)| name);
-    for name in names.filter(|name| OUR_PACKAGE.iter().any(|start| name.to_string_lossy().starts_with(start))) {
+    for name in names.filter(|name| TOLD_BY_CARGO.iter().any(|start| name.to_string_lossy().starts_with(start))) {
         command.env_remove(name);
     }
     let done = tool::output(&mut command).await?;
@@ -87,21 +79,16 @@ async fn build(workspace: &Path, folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// For the whole workspace, as the README's commands do: cargo chooses the features of dependencies by the packages that
+/// are built together, and would compile many of them a second time for another choice.
+///
 /// A debug build belongs to a test: what `cargo test` builds includes the programs of every package that has a test of
 /// its own program, and repeating its very words finds everything built.
-fn what_to_build(folder: &Path) -> Vec<&'static str> {
+fn what_to_build(folder: &Path) -> &'static [&'static str] {
     match folder.file_name().map(OsStr::to_string_lossy).as_deref() {
-        Some("release") => {
-            let packages = PACKAGES.iter().flat_map(|package| ["--package", package]);
-            ["build", "--release", "--bins"].into_iter().chain(packages).collect()
-        }
-        _ => vec!["test", "--workspace", "--no-run"],
+        Some("release") => &["build", "--release", "--workspace", "--bins"],
+        _ => &["test", "--workspace", "--no-run"],
     }
-}
-
-fn told_by_cargo(name: &str) -> bool {
-    const TOLD: [&str; 4] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
-    TOLD.iter().any(|start| name.starts_with(start)) || matches!(name, "CARGO_PRIMARY_PACKAGE" | "LD_LIBRARY_PATH")
 }
 
 #[cfg(test)]
