@@ -141,8 +141,14 @@ async fn no_such_method(request: Request) -> Problem {
 }
 
 async fn limit_time(request: Request, next: Next) -> Response {
-    match tokio::time::timeout(REQUEST_LIMIT, next.run(request)).await {
-        Ok(response) => response,
+    // A task of its own, which goes on when the time is over or the caller is gone: a store operation that is dropped half
+    // way could leave its transaction open on a connection that goes back to the pool.
+    match tokio::time::timeout(REQUEST_LIMIT, tokio::spawn(next.run(request))).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => {
+            tracing::error!(%error, "a request failed");
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the request failed").into_response()
+        }
         Err(_) => {
             let detail = format!("no answer within {} s", REQUEST_LIMIT.as_secs());
             Problem::new(StatusCode::GATEWAY_TIMEOUT, "timeout", detail).retry_after(1).into_response()

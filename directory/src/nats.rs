@@ -25,8 +25,8 @@ use crate::{
 pub const SERVICE: &str = "directory";
 /// The most requests that are answered at a time; the others wait in the subscription.
 const CONCURRENCY: usize = 64;
-/// The longest that one request may take: as long as clients wait by default.
-const REQUEST_LIMIT: Duration = Duration::from_secs(5);
+/// The longest that one request may take. Below what clients wait by default (5 s), so that they hear why.
+const REQUEST_LIMIT: Duration = Duration::from_secs(4);
 /// How long, after a stop, requests that have reached us are still answered.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
 
@@ -83,7 +83,7 @@ impl Face {
         let Self { client, service, requests } = self;
         let serving = requests.for_each_concurrent(CONCURRENCY, |(question, request)| {
             let (directory, client) = (&directory, &client);
-            async move { serve_one(directory, client, question, request).await }
+            async move { serve_one(Arc::clone(directory), client, question, request).await }
         });
         tokio::pin!(serving);
         tokio::select! {
@@ -100,13 +100,22 @@ impl Face {
     }
 }
 
-async fn serve_one(directory: &Directory, client: &Client, question: Question, request: Request) {
+async fn serve_one(directory: Arc<Directory>, client: &Client, question: Question, request: Request) {
     let subject = request.message.subject.as_str();
-    let answering = answer(directory, question, subject, &request.message.payload);
-    let answer = tokio::time::timeout(REQUEST_LIMIT, answering).await.unwrap_or_else(|_| {
-        let detail = format!("no answer within {} s", REQUEST_LIMIT.as_secs());
-        Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, "timeout", detail).retry_after(1))
-    });
+    let (asked, payload) = (request.message.subject.clone(), request.message.payload.clone());
+    // A task of its own, for the reason that the HTTP face has.
+    let answering = tokio::spawn(async move { answer(&directory, question, &asked, &payload).await });
+    let answer = match tokio::time::timeout(REQUEST_LIMIT, answering).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(error)) => {
+            tracing::error!(%error, subject, "a request failed");
+            Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the request failed"))
+        }
+        Err(_) => {
+            let detail = format!("no answer within {} s", REQUEST_LIMIT.as_secs());
+            Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, "timeout", detail).retry_after(1))
+        }
+    };
     let largest = client.server_info().max_payload;
     let answer = answer.and_then(|json| if json.len() <= largest { Ok(json) } else { Err(too_large(&json, largest)) });
     let sent = match answer {

@@ -1,6 +1,6 @@
 //! The whole life of the directory's process.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use anyhow::Context;
 use sluice_journal::{Journal, Settings};
@@ -15,9 +15,6 @@ use crate::{
     registration::Registrar,
     store::Store,
 };
-
-/// How long, after a stop, HTTP requests under way may take to end.
-const STOP_LIMIT: Duration = Duration::from_secs(10);
 
 /// What a directory is told.
 #[derive(Debug, Clone)]
@@ -62,17 +59,7 @@ pub async fn run(
 
 async fn serve_http(listener: TcpListener, slot: Slot, stop: CancellationToken) -> anyhow::Result<()> {
     tracing::info!(address = %listener.local_addr()?, "the directory listens");
-    let late = async {
-        stop.cancelled().await;
-        tokio::time::sleep(STOP_LIMIT).await;
-    };
-    tokio::select! {
-        served = sluice_service::http::serve(listener, http::router(slot), stop.clone()) => served,
-        () = late => {
-            tracing::warn!("stopped with HTTP connections open");
-            Ok(())
-        }
-    }
+    sluice_service::http::serve(listener, http::router(slot), stop).await
 }
 
 async fn serve_questions(
@@ -95,6 +82,8 @@ async fn serve_questions(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[tokio::test]

@@ -26,7 +26,7 @@ use crate::{
 
 /// How long a statement waits for another process' write, and a task for a connection. Below the faces' time limits,
 /// so that what went wrong can still be told.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(4);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(3);
 /// SQLite has one writer; the others are for reads next to it.
 const CONNECTIONS: u32 = 8;
 /// The newest schema, and the way to it from every older one.

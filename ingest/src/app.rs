@@ -7,15 +7,16 @@ use std::{
 
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
+    extract::{DefaultBodyLimit, Request},
     http::{Method, StatusCode, Uri},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
     routing::post,
 };
 use sluice_journal::{Journal, Publisher};
 use sluice_service::{Problem, http, nats};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tower_http::timeout::TimeoutLayer;
 
 use crate::{Config, person};
 
@@ -94,10 +95,18 @@ pub fn routes(app: App, client: async_nats::Client, request_timeout: Duration) -
         .route("/person/{customer_id}", post(person::create))
         .with_state(app)
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
-        .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, request_timeout))
+        .layer(middleware::from_fn(move |request: Request, next: Next| limit_time(request_timeout, request, next)))
         .merge(http::health(ready))
         .method_not_allowed_fallback(wrong_method)
         .fallback(nothing_here)
+}
+
+/// The last resort, behind the limits of each part. What was under way may still be stored.
+async fn limit_time(limit: Duration, request: Request, next: Next) -> Response {
+    tokio::time::timeout(limit, next.run(request)).await.unwrap_or_else(|_| {
+        let detail = format!("no answer within {} ms; whether the event is stored is unknown", limit.as_millis());
+        Problem::new(StatusCode::GATEWAY_TIMEOUT, "outcome_unknown", detail).into_response()
+    })
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> Problem {

@@ -23,7 +23,8 @@ pub struct Config {
     /// 504s. Too high: clients wait that long for a server that is gone.
     #[arg(long, env = "INGEST_ACK_TIMEOUT_MS", default_value_t = 5_000)]
     pub ack_timeout_ms: u64,
-    /// How long a whole request may take, in milliseconds. Has to be more than the acknowledgement's.
+    /// How long a whole request may take, in milliseconds. Has to be more than
+    /// twice the acknowledgement's: an event may wait for a whole round before its own.
     #[arg(long, env = "INGEST_REQUEST_TIMEOUT_MS", default_value_t = 15_000)]
     pub request_timeout_ms: u64,
     #[command(flatten)]

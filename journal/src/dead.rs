@@ -20,6 +20,9 @@ use crate::{
     subject::{DEAD_STREAM, DeadSubject, header},
 };
 
+/// More than a dead letter's headers and subject take: two texts of 500 characters, and some numbers.
+const HEADER_ROOM_BYTES: usize = 8 << 10;
+
 /// An event to be buried.
 #[derive(Debug, Clone)]
 pub struct Grave {
@@ -35,6 +38,13 @@ pub struct Grave {
     pub stamp: i64,
     /// Its bytes.
     pub payload: Bytes,
+}
+
+impl Grave {
+    /// The memory it takes.
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>() + self.payload.len() + self.subject.len() + self.refusal.detail.len()
+    }
 }
 
 /// A buried event.
@@ -82,7 +92,11 @@ impl DeadLetters {
         headers.insert(header::SUBJECT, printable(&grave.subject));
         headers.insert(header::STAMP, grave.stamp.to_string());
         headers.insert(header::EXPECTED_LAST_SUBJECT_SEQUENCE, "0");
-        let ack = self.0.context().publish_with_headers(subject, headers, grave.payload.clone()).await;
+        let payload = self.fitting(&grave.payload);
+        if payload.len() < grave.payload.len() {
+            headers.insert(header::WHOLE_BYTES, grave.payload.len().to_string());
+        }
+        let ack = self.0.context().publish_with_headers(subject, headers, payload).await;
         match ack.map_err(|e| JournalError::new(OPERATION, e))?.await {
             Ok(_) => {
                 tracing::warn!(event = %grave.id, reason = %grave.refusal.reason, "dead letter");
@@ -92,6 +106,14 @@ impl DeadLetters {
             Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => Ok(()),
             Err(error) => Err(JournalError::new(OPERATION, error)),
         }
+    }
+
+    /// What of a payload the server takes next to the headers. Only a message of somebody else's can be too large for
+    /// that, and none so large can become a row; its beginning is kept, and the whole stands in the journal for as long as that
+    /// keeps it. Refusing it would hold up its partition for ever.
+    fn fitting(&self, payload: &Bytes) -> Bytes {
+        let room = self.0.client().server_info().max_payload.saturating_sub(HEADER_ROOM_BYTES);
+        payload.slice(..payload.len().min(room))
     }
 
     /// Every dead letter there is now, oldest first.

@@ -225,6 +225,15 @@ impl Journal {
         read::stamp(self, position).await
     }
 
+    /// Makes sure that the journal has not lost its end since somebody read the message at `position`, which then had this
+    /// stamp. A position that was trimmed, or that never had a message (stamp 0), says nothing, and is let pass.
+    ///
+    /// # Errors
+    /// [`ReadError::Beyond`] or [`ReadError::Replaced`] where it has; a transient one where JetStream does not answer.
+    pub async fn verify(&self, position: Position, stamp: i64) -> Result<(), ReadError> {
+        if stamp == 0 { Ok(()) } else { read::verify(self, position, stamp).await }
+    }
+
     /// The events that can never become a row.
     pub fn dead_letters(&self) -> DeadLetters {
         DeadLetters::new(self.clone())

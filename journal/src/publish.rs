@@ -66,11 +66,13 @@ impl Publisher {
     /// `ack_timeout`: how long to wait for the server's acknowledgement. Too low: a busy disk makes outcomes unknown. Too
     /// high: clients wait that long for a server that is gone.
     pub fn start(journal: &Journal, ack_timeout: Duration) -> Self {
-        let mut context = jetstream::new(journal.client().clone());
-        context.set_timeout(ack_timeout);
         let queues = journal.partitions().all().map(|partition| {
             let (queue, requests) = mpsc::channel(QUEUE);
-            tokio::spawn(run(Partitioned { journal: journal.clone(), context: context.clone(), partition }, requests));
+            // A context of its own, with a permit for each message of a round: rounds that shared permits could each hold
+            // some, and wait for the others' for ever.
+            let context = jetstream::ContextBuilder::new().timeout(ack_timeout).max_ack_inflight(ROUND);
+            let context = context.build(journal.client().clone());
+            tokio::spawn(run(Partitioned { journal: journal.clone(), context, partition }, requests));
             queue
         });
         Self { journal: journal.clone(), queues: queues.collect() }
@@ -142,9 +144,9 @@ impl Partitioned {
     }
 
     fn position(&self, sequence: u64) -> Result<Position, PublishError> {
-        Position::new(sequence)
-            .filter(|position| position.partition() == self.partition)
-            .ok_or_else(|| PublishError::Refused(format!("sequence {sequence} is not one of {}", self.partition)))
+        Position::new(sequence).filter(|position| position.partition() == self.partition).ok_or_else(|| {
+            PublishError::Unknown(format!("stored as {sequence}, which is not of partition {}", self.partition))
+        })
     }
 }
 

@@ -25,7 +25,8 @@ use crate::{
 
 /// Messages asked for ahead of their use. Fewer cost throughput, more cost memory; 2,000 of 200 bytes are 400 KB.
 const PULL_MESSAGES: usize = 2_000;
-/// Bytes asked for ahead; more than the largest message a server takes by default (1 MiB).
+/// Bytes asked for ahead, or twice the largest message that the server takes, where that is more: a message larger than this
+/// would never be given.
 const PULL_BYTES: usize = 8 << 20;
 /// A chunk ends with the message that brings it to this size.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -89,6 +90,19 @@ pub enum ReadError {
         /// The last that was given.
         last: Position,
     },
+    /// Another message stands where one was read before: the journal lost its tail and gave its positions again.
+    #[error(
+        "the message at {position:?} ({position}) was stored at {found} ns, the one that was read there at {wanted} ns: \
+         the journal lost its end and gave positions twice"
+    )]
+    Replaced {
+        /// The position.
+        position: Position,
+        /// The stamp that it had.
+        wanted: i64,
+        /// The stamp that it has.
+        found: i64,
+    },
     /// Something other than the next position was delivered.
     #[error("the journal has a gap: {wanted:?} ({wanted}) was due, {found:?} ({found}) came")]
     Gap {
@@ -112,9 +126,9 @@ impl ReadError {
 
 /// Reads one partition's messages in order, without a gap. Nothing is acknowledged: the shards know how far they are.
 pub struct Reader {
+    journal: Journal,
     messages: pull::Stream,
     next: Position,
-    partitions: PartitionCount,
 }
 
 /// Opens a reader at `from`.
@@ -145,15 +159,16 @@ pub(crate) async fn open(journal: &Journal, from: Position) -> Result<Reader, Re
         .create_consumer_on_stream(config, stream_name(partition))
         .await
         .map_err(ReadError::interrupted)?;
+    let pull_bytes = PULL_BYTES.max(2 * journal.client().server_info().max_payload);
     let messages = consumer
         .stream()
         .max_messages_per_batch(PULL_MESSAGES)
-        .max_bytes_per_batch(PULL_BYTES)
+        .max_bytes_per_batch(pull_bytes)
         .heartbeat(HEARTBEAT)
         .messages()
         .await
         .map_err(ReadError::interrupted)?;
-    Ok(Reader { messages, next: from, partitions: journal.partitions() })
+    Ok(Reader { journal: journal.clone(), messages, next: from })
 }
 
 impl Reader {
@@ -164,7 +179,7 @@ impl Reader {
 
     /// How many partitions the journal has.
     pub fn partitions(&self) -> PartitionCount {
-        self.partitions
+        self.journal.partitions()
     }
 
     /// The next messages: waits for one, then takes what is there already, up to `max` messages or about 1 MiB.
@@ -179,7 +194,11 @@ impl Reader {
         let first = self.messages.next().await;
         let mut delivered = Some(first);
         while let Some(item) = delivered {
-            let message = self.check(item)?;
+            let message = match self.check(item) {
+                // A message lost on the way (the client pulls on after a lost connection) looks like one the journal lacks.
+                Err(ReadError::Gap { wanted, found }) => return Err(self.missing(wanted, found).await),
+                checked => checked?,
+            };
             bytes += message.payload.len();
             chunk.push(message);
             if chunk.len() >= max || bytes >= CHUNK_BYTES {
@@ -191,6 +210,19 @@ impl Reader {
             };
         }
         Ok(chunk)
+    }
+
+    /// Why the wanted position did not come, when another one did.
+    async fn missing(&self, wanted: Position, found: Position) -> ReadError {
+        match stamp(&self.journal, wanted).await {
+            Ok(Some(_)) => ReadError::interrupted(format!("{wanted:?} was lost on its way, {found:?} came")),
+            Ok(None) => match self.journal.bounds(wanted.partition()).await {
+                Ok(bounds) if wanted < bounds.first => ReadError::Trimmed { wanted, first: bounds.first },
+                Ok(_) => ReadError::Gap { wanted, found },
+                Err(error) => ReadError::interrupted(error),
+            },
+            Err(error) => ReadError::interrupted(error),
+        }
     }
 
     fn check(
@@ -218,6 +250,24 @@ impl Reader {
             payload: message.payload,
         })
     }
+}
+
+/// Makes sure that the journal still is the one in which the message at `position` bore this stamp.
+pub(crate) async fn verify(journal: &Journal, position: Position, wanted: i64) -> Result<(), ReadError> {
+    match stamp(journal, position).await.map_err(ReadError::interrupted)? {
+        Some(found) if found == wanted => return Ok(()),
+        Some(found) => return Err(ReadError::Replaced { position, wanted, found }),
+        None => {}
+    }
+    let bounds = journal.bounds(position.partition()).await.map_err(ReadError::interrupted)?;
+    if position > bounds.last {
+        return Err(ReadError::Beyond { wanted: position, last: bounds.last });
+    }
+    if position < bounds.first {
+        return Ok(());
+    }
+    // A copy of the stream that lags may be asked for a message that it has not got yet.
+    Err(ReadError::interrupted(format!("the message at {position:?} could not be fetched")))
 }
 
 /// When the message at a position was stored, if it is there.

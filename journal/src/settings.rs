@@ -19,8 +19,8 @@ pub struct Settings {
     /// long fills the journal, and ingest answers 503. Too high: the server refuses to make the stream.
     #[arg(long, env = "JOURNAL_MAX_BYTES", default_value_t = 1 << 30)]
     pub journal_max_bytes: i64,
-    /// How long a publish with an idempotency key is known again, in seconds. Too low: a late retry makes a second row.
-    /// Too high: about 190 bytes of server memory for each key of that time.
+    /// How long a publish with a message id (`Nats-Msg-Id`) is known again, in seconds. Too low: a late retry makes a second
+    /// row. Too high: about 190 bytes of server memory for each id of that time.
     #[arg(long, env = "JOURNAL_DUPLICATE_WINDOW_S", default_value_t = 120)]
     pub journal_duplicate_window_s: u64,
 }

@@ -58,7 +58,7 @@ pub fn partition_config(partition: Partition, tag: &Tag, settings: &Settings) ->
     }
 }
 
-/// The stream of dead letters. Its messages are deleted one by one, by `writer dead drop`.
+/// The stream of dead letters. Its messages may be deleted one by one, by who has looked at them.
 pub fn dead_config(tag: &Tag, settings: &Settings) -> Config {
     Config {
         name: DEAD_STREAM.to_owned(),

@@ -83,6 +83,8 @@ pub mod header {
     pub const REASON: &str = "Sluice-Reason";
     /// A dead letter's text for people.
     pub const DETAIL: &str = "Sluice-Detail";
+    /// How many bytes the event had, where only the first of them fit.
+    pub const WHOLE_BYTES: &str = "Sluice-Whole-Bytes";
     /// The position of the message that the dead event came in.
     pub const POSITION: &str = "Sluice-Position";
     /// The dead event's index in that message.

@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use axum::{Json, Router, http::StatusCode, response::IntoResponse, routing::get};
@@ -44,11 +45,23 @@ where
         .route("/readyz", get(readyz))
 }
 
-/// Serves until `shutdown`; then takes no more, and returns once every request under way is answered.
+/// How long, after a stop, requests under way may take to end. Too short: answers are lost. Too long: somebody who sends
+/// half a request keeps a process from ending.
+const STOP_LIMIT: Duration = Duration::from_secs(10);
+
+/// Serves until `shutdown`; then takes no more, and returns once every request under way is answered, or after 10 s.
 ///
 /// # Errors
 /// Where the listener fails.
 pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) -> anyhow::Result<()> {
-    axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned()).await?;
+    let late = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(STOP_LIMIT).await;
+    };
+    let serving = axum::serve(listener, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    tokio::select! {
+        served = serving => served?,
+        () = late => tracing::warn!("stopped with HTTP connections open"),
+    }
     Ok(())
 }

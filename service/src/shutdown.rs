@@ -24,6 +24,17 @@ pub fn on_signal() -> std::io::Result<CancellationToken> {
     Ok(token)
 }
 
+/// From now on a panic in any task ends the process, with status 101, once its message is printed.
+///
+/// For a process whose tasks are parts of one whole: half of it would look alive and do half of its work.
+pub fn end_on_panic() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        print(panic);
+        std::process::exit(101);
+    }));
+}
+
 /// Waits until the token is cancelled or the time is over; true where it was cancelled.
 pub async fn cancelled_within(token: &CancellationToken, time: Duration) -> bool {
     tokio::time::timeout(time, token.cancelled()).await.is_ok()

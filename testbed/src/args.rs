@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use sluice_model::PartitionCount;
@@ -93,6 +93,13 @@ fn for_people() -> FleetOptions {
     FleetOptions { own_group: true, progress: Progress::Shown, ..FleetOptions::default() }
 }
 
+/// Reads the command line, or ends with what is wrong about it. `cargo demo` is an alias that ends with `-- demo`; with
+/// `cargo demo -- --shards postgres` a second `--` follows the command, which means nothing.
+pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Cli {
+    let args = args.enumerate().filter(|(index, arg)| *index != 2 || arg != "--");
+    Cli::parse_from(args.map(|(_, arg)| arg))
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -102,5 +109,15 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_flags_of_a_cargo_alias_may_follow_two_dashes_or_not() {
+        for line in ["testbed demo --shards postgres", "testbed demo -- --shards postgres"] {
+            let Command::Demo(args) = parse(line.split(' ').map(OsString::from)).command else {
+                unreachable!("the line says demo")
+            };
+            assert_eq!(args.shards, Flavor::Postgres, "{line}");
+        }
     }
 }

@@ -9,13 +9,12 @@ mod report;
 use std::process::ExitCode;
 
 use args::{Cli, Command};
-use clap::Parser;
 use sluice_service::telemetry::{self, LogFormat, TelemetryArgs};
 use sluice_testbed::Progress;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match execute(Cli::parse()).await {
+    match execute(args::parse(std::env::args_os())).await {
         Ok(code) => code,
         Err(error) => {
             Progress::Shown.line(&format!("testbed: {error:#}"));

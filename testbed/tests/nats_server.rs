@@ -1,6 +1,8 @@
 //! The NATS server is found or fetched, takes our configuration, and maps customers as we do.
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
+use std::path::{Path, PathBuf};
+
 use futures::StreamExt;
 use sluice_journal::subject;
 use sluice_model::{CustomerId, PartitionCount};
@@ -11,13 +13,17 @@ use sluice_testbed::{
     nats_program,
     nats_server::NatsServer,
     ports::{Ports, loopback},
+    tool,
 };
 
-async fn start(folder: &std::path::Path, partitions: u16) -> (Process, async_nats::Client) {
-    let program = nats_program::find(&Binaries::beside_this_program().unwrap().tools()).await.unwrap();
+async fn program() -> PathBuf {
+    nats_program::find(&Binaries::beside_this_program().unwrap().tools()).await.unwrap()
+}
+
+async fn start(folder: &Path, partitions: u16) -> (Process, async_nats::Client) {
     let listen = loopback(Ports::new(None).take("nats-server").unwrap());
     let server = NatsServer {
-        program,
+        program: program().await,
         folder: folder.to_owned(),
         log: LogFile::new(folder, "nats-server"),
         listen,
@@ -63,4 +69,15 @@ async fn a_server_that_was_killed_comes_back_at_the_same_address_with_its_stream
     let url = format!("nats://{}", loopback(jetstream.client().server_info().port));
     let again = async_nats::jetstream::new(async_nats::connect(url).await.unwrap());
     assert_eq!(again.get_stream("KEPT").await.unwrap().cached_info().state.messages, 1);
+}
+
+#[tokio::test]
+async fn the_configuration_for_containers_is_valid_and_has_the_mapping_that_the_services_want() {
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("compose/nats.conf");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let mapping = subject::mapping(PartitionCount::try_from(4).unwrap());
+    assert!(text.contains(&mapping), "{mapping} is not in\n{text}");
+    assert!(text.contains("sync_interval: always"), "{text}");
+    let mut check = tokio::process::Command::new(program().await);
+    tool::quietly(check.arg("-t").arg("--config").arg(config)).await.unwrap();
 }

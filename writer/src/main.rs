@@ -24,6 +24,7 @@ enum Command {
 async fn main() -> anyhow::Result<()> {
     let Command::Run(config) = Cli::parse().command;
     telemetry::init(&config.telemetry)?;
+    shutdown::end_on_panic();
     let shutdown = shutdown::on_signal()?;
     let listener =
         TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;

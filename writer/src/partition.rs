@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    convert::Infallible,
     error::Error,
     sync::Arc,
     time::{Duration, Instant},
@@ -11,6 +12,7 @@ use sluice_directory::Client;
 use sluice_journal::{Journal, Message, ReadError, Reader};
 use sluice_model::{Partition, Position, Rows};
 use sluice_service::Backoff;
+use sluice_shard::StoredPosition;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -70,11 +72,13 @@ fn begin(stored: &[Option<Position>], first_kept: Position) -> Option<Beginning>
 
 impl PartitionReader {
     /// Reads until told to stop, or until the journal turns out not to hold what it should.
-    pub async fn run(mut self) {
+    pub async fn run(self) {
         let stop = self.stop.clone();
         let read = async {
-            let from = self.start().await;
-            self.read(from).await
+            match self.start().await {
+                Ok(from) => self.read(from).await,
+                Err(error) => Err(error),
+            }
         };
         let stopped = tokio::select! { stopped = read => stopped, () = stop.cancelled() => return };
         let Err(error) = stopped;
@@ -83,75 +87,98 @@ impl PartitionReader {
     }
 
     /// Waits for the shards to say how far they are, and tells every lane where the reader starts.
-    async fn start(&self) -> Position {
+    async fn start(&self) -> Result<Position, ReadError> {
         let patient_until = Instant::now() + self.config.start_patience();
         loop {
             let lanes = self.lanes.all();
             let stored: Vec<_> = lanes.iter().map(|lane| self.stored(lane)).collect();
             let all_known = stored.iter().all(Option::is_some);
-            if all_known || Instant::now() >= patient_until {
-                match self.journal.bounds(self.partition).await {
-                    Ok(bounds) => {
-                        if let Some(beginning) = begin(&stored, bounds.first) {
-                            for (lane, fed) in lanes.iter().zip(beginning.fed) {
-                                lane.start(self.partition, beginning.from, fed);
-                            }
-                            self.status.reading(self.partition);
-                            return beginning.from;
+            let some_known = stored.iter().any(Option::is_some);
+            if some_known && (all_known || Instant::now() >= patient_until) {
+                match self.beginning(&stored).await {
+                    Ok(Some(beginning)) => {
+                        for (lane, fed) in lanes.iter().zip(beginning.fed) {
+                            lane.start(self.partition, beginning.from, fed);
                         }
+                        self.status.reading(self.partition);
+                        return Ok(beginning.from);
                     }
-                    Err(error) => tracing::warn!(error = &error as &dyn Error, "waiting for the journal"),
+                    Ok(None) => {}
+                    Err(error) if error.is_transient() => {
+                        tracing::warn!(error = &error as &dyn Error, "waiting for the journal");
+                    }
+                    Err(error) => return Err(error),
                 }
             }
             tokio::time::sleep(TICK).await;
         }
     }
 
-    fn stored(&self, lane: &Lane) -> Option<Position> {
-        lane.health().stored?.get(&self.partition).map(|stored| stored.position)
+    fn stored(&self, lane: &Lane) -> Option<StoredPosition> {
+        lane.health().stored?.get(&self.partition).copied()
     }
 
-    async fn read(&mut self, mut next: Position) -> Result<std::convert::Infallible, ReadError> {
+    /// Where to start, once it is sure that the journal has not lost what some shard has of it.
+    async fn beginning(&self, stored: &[Option<StoredPosition>]) -> Result<Option<Beginning>, ReadError> {
+        for stored in stored.iter().flatten() {
+            self.journal.verify(stored.position, stored.stamp).await?;
+        }
+        let positions: Vec<_> = stored.iter().map(|stored| stored.map(|stored| stored.position)).collect();
+        let bounds = self.journal.bounds(self.partition).await;
+        let bounds = bounds.map_err(|e| ReadError::Interrupted(e.into()))?;
+        Ok(begin(&positions, bounds.first))
+    }
+
+    async fn read(&self, from: Position) -> Result<Infallible, ReadError> {
+        let mut place = Place { next: from, last: None };
         let mut router = Router::new(self.directory.clone(), self.journal.partitions(), None);
         let mut patience = HashMap::new();
         let mut backoff = Backoff::new(TICK, Duration::from_secs(2));
         loop {
-            let ended = match self.journal.read(next).await {
+            let error = match self.open(place).await {
                 Ok(mut reader) => {
-                    tracing::info!(partition = %self.partition, from = ?next, "reading");
+                    tracing::info!(partition = %self.partition, from = ?place.next, "reading");
                     backoff.reset();
-                    self.follow(&mut reader, &mut router, &mut patience).await
+                    let Err(error) = self.follow(&mut reader, &mut place, &mut router, &mut patience).await;
+                    error
                 }
-                Err(error) => Ended { next, error },
+                Err(error) => error,
             };
-            next = ended.next;
-            if !ended.error.is_transient() {
-                return Err(ended.error);
+            if !error.is_transient() {
+                return Err(error);
             }
-            tracing::warn!(partition = %self.partition, error = &ended.error as &dyn Error, "reading again");
+            tracing::warn!(partition = %self.partition, error = &error as &dyn Error, "reading again");
             tokio::time::sleep(backoff.next_wait()).await;
         }
+    }
+
+    /// A reader that goes on where the last one ended, in a journal that still holds what that one gave.
+    async fn open(&self, place: Place) -> Result<Reader, ReadError> {
+        if let Some((position, stamp)) = place.last {
+            self.journal.verify(position, stamp).await?;
+        }
+        self.journal.read(place.next).await
     }
 
     /// Feeds what the reader gives, until the reader ends.
     async fn follow(
         &self,
         reader: &mut Reader,
+        place: &mut Place,
         router: &mut Router,
         patience: &mut HashMap<String, Patience>,
-    ) -> Ended {
+    ) -> Result<Infallible, ReadError> {
         loop {
-            let next = reader.next_position();
             let chunk = tokio::select! {
-                chunk = reader.next_chunk(CHUNK) => chunk,
+                chunk = reader.next_chunk(CHUNK) => chunk?,
                 () = tokio::time::sleep(IDLE_TICK) => {
-                    self.lanes.all().iter().for_each(|lane| lane.introduce(self.partition, next));
+                    self.lanes.all().iter().for_each(|lane| lane.introduce(self.partition, place.next));
                     continue;
                 }
             };
-            match chunk {
-                Ok(chunk) => self.deliver(&chunk, router, patience).await,
-                Err(error) => return Ended { next, error },
+            self.deliver(&chunk, router, patience).await;
+            if let Some(last) = chunk.last() {
+                *place = Place { next: last.position.next(), last: Some((last.position, last.stamp)) };
             }
         }
     }
@@ -198,10 +225,13 @@ impl PartitionReader {
     }
 }
 
-/// How a reader ended, and what it would have given next.
-struct Ended {
+/// How far a reader has given everything on.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// The position that comes next.
     next: Position,
-    error: ReadError,
+    /// The last one and its stamp, once there is one.
+    last: Option<(Position, i64)>,
 }
 
 /// Waits until a full lane has room, or until others have waited for it long enough: then it goes behind.

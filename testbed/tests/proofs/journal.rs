@@ -182,10 +182,14 @@ async fn a_position_that_is_gone_or_never_was_is_an_error_and_not_a_silent_skip(
     let error = journal.read(end.next()).await.err().unwrap();
     assert!(matches!(error, ReadError::Beyond { .. }) && !error.is_transient(), "{error}");
 
-    // Trimmed under a reader's feet.
-    let mut slow = journal.read(kept).await.unwrap();
-    drop(slow.next_chunk(1).await.unwrap());
-    assert_eq!(slow.next_position(), kept.next());
+    // A journal that was made again after it had been read: other messages at the same positions.
+    let stamp = journal.stamp(kept).await.unwrap().unwrap();
+    journal.verify(kept, stamp).await.unwrap();
+    let error = journal.verify(kept, stamp - 1).await.unwrap_err();
+    assert!(matches!(error, ReadError::Replaced { .. }) && !error.is_transient(), "{error}");
+    let error = journal.verify(end.next(), stamp).await.unwrap_err();
+    assert!(matches!(error, ReadError::Beyond { .. }), "{error}");
+    journal.verify(first, stamp).await.unwrap();
 }
 
 #[tokio::test]

@@ -69,7 +69,15 @@ impl Task {
             let mut scan = SCAN;
             for (partition, target) in targets {
                 let limit = scan.min(self.left(partition, target));
-                scan -= self.read(&mut sources, partition, limit, &mut work).await?;
+                scan -= match self.read(&mut sources, partition, limit, &mut work).await {
+                    // Another writer may have taken this shard on meanwhile, and what is gone from the journal may be in
+                    // the shard: it is asked before anybody is told that something is lost.
+                    Err(Trouble::Stop(error)) => {
+                        self.look_back(shard).await?;
+                        return Err(Trouble::Stop(error));
+                    }
+                    read => read?,
+                };
             }
             self.commit(shard, work).await?;
         }

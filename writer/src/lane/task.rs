@@ -7,8 +7,8 @@ use std::{error::Error, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use sluice_directory::Client;
-use sluice_journal::{Journal, dead::Grave};
-use sluice_model::{Partition, Person, Reason, Refusal};
+use sluice_journal::{Journal, dead::Grave, subject};
+use sluice_model::{Partition, PartitionCount, Person, Reason, Refusal};
 use sluice_service::Backoff;
 use sluice_shard::{Batch, Class, Identity, Operation, RefusedRow, Shard, ShardError};
 use tokio::{task::JoinHandle, time::Instant};
@@ -23,6 +23,10 @@ use crate::{config::LaneConfig, shards::Shards};
 /// The least and the greatest wait before a shard is tried again. Too short a greatest wait and a shard that comes back is
 /// met by all its lanes at once; too long and it waits for them.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// How long a shard may take for a batch. More than the servers' own limits (PostgreSQL: 60 s a statement), so that they can
+/// say what it was; this is for a host that has vanished without a word, which no driver here would notice.
+const SHARD_LIMIT: Duration = Duration::from_secs(120);
 
 /// What a lane needs from its worker.
 #[derive(Clone)]
@@ -152,7 +156,7 @@ impl Task {
         let address = self.context.shards.address(name).ok_or_else(unknown)?;
         let identity = Identity { shard: name.to_owned(), journal_id: self.context.journal.id().to_owned() };
         let mut shard = Shard::connect(&address, &identity).await?;
-        let mut positions = shard.positions().await?;
+        let mut positions = in_time("positions", shard.positions()).await?;
         let mut stored = Stored::new();
         for partition in self.context.partitions.iter() {
             let missing = || {
@@ -160,6 +164,9 @@ impl Task {
                 ShardError::new(Operation::ReadPositions, Class::Configuration, source)
             };
             stored.insert(*partition, positions.remove(partition).ok_or_else(missing)?);
+        }
+        for at in stored.values() {
+            self.context.journal.verify(at.position, at.stamp).await?;
         }
         self.backoff.reset();
         self.lane.set_stored(&stored);
@@ -204,8 +211,8 @@ impl Task {
     }
 
     /// A shard that nothing is written to: is it still where we left it? One that was set back says so here.
-    async fn look_back(&mut self, shard: &mut Shard) -> Result<(), Trouble> {
-        let found = shard.positions().await?;
+    pub(super) async fn look_back(&mut self, shard: &mut Shard) -> Result<(), Trouble> {
+        let found = in_time("positions", shard.positions()).await?;
         match self.stored.iter().find(|(partition, stored)| found.get(partition) != Some(stored)) {
             Some((partition, stored)) => Err(Trouble::Moved(
                 format!("partition {partition} was stored up to {:?} and no longer is", stored.position).into(),
@@ -247,24 +254,36 @@ impl Task {
             // Acknowledged before the position passes them: a crash in between buries them again, which changes nothing.
             dead.bury(&work.graves).await.map_err(|e| Trouble::Retry(e.into()))?;
         }
+        let partitions = self.context.journal.partitions();
         let bury = async |refused: &[RefusedRow]| {
-            let graves: Vec<Grave> = refused.iter().filter_map(|row| refused_grave(&work.batch, row)).collect();
+            let graves = refused.iter().filter_map(|row| refused_grave(&work.batch, row, partitions));
+            let graves: Vec<Grave> = graves.collect();
             dead.bury(&graves).await.map_err(Into::into)
         };
-        shard.append(&work.batch, bury).await?;
-        Ok(())
+        in_time("a batch", shard.append(&work.batch, bury)).await
+    }
+}
+
+/// Bounds what is asked of a shard. A cancelled `COPY` leaves its connection one answer behind, so this may only be used
+/// where the connection is dropped after an error: as everywhere in this file.
+async fn in_time<T>(what: &str, asked: impl Future<Output = Result<T, ShardError>>) -> Result<T, Trouble> {
+    match tokio::time::timeout(SHARD_LIMIT, asked).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(Trouble::Retry(format!("no answer to {what} within {} s", SHARD_LIMIT.as_secs()).into())),
     }
 }
 
 /// The dead letter of a row that the shard's database refused.
-fn refused_grave(batch: &Batch, refused: &RefusedRow) -> Option<Grave> {
+fn refused_grave(batch: &Batch, refused: &RefusedRow, partitions: PartitionCount) -> Option<Grave> {
     let row = batch.rows.get(refused.index)?;
+    let customer = row.customer_id.parse().ok();
     let person = Person { name: row.name.into(), address: row.address.into() };
     Some(Grave {
         id: row.id,
-        customer: row.customer_id.parse().ok(),
+        subject: customer.as_ref().map(|customer| subject::create(partitions, customer)).unwrap_or_default(),
+        customer,
         refusal: Refusal::new(Reason::RefusedByShard, &refused.detail),
-        subject: String::new(),
+        // Not known here any more; the position says it to whoever asks the journal.
         stamp: 0,
         payload: Bytes::from(serde_json::to_vec(&person).expect("strings are written to memory without fail")),
     })

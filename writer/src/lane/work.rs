@@ -1,6 +1,6 @@
 //! What one transaction of a lane is to store, and whether a shard may take it.
 
-use std::{collections::BTreeMap, mem};
+use std::collections::BTreeMap;
 
 use sluice_journal::dead::Grave;
 use sluice_model::{Partition, Position, Rows};
@@ -68,8 +68,7 @@ impl Work {
 
     /// The memory it takes, in bytes.
     pub fn bytes(&self) -> usize {
-        let graves: usize = self.graves.iter().map(|grave| grave.payload.len() + mem::size_of::<Grave>()).sum();
-        self.batch.rows.bytes() + graves
+        self.batch.rows.bytes() + self.graves.iter().map(Grave::bytes).sum::<usize>()
     }
 
     /// Makes the batch fit a shard with these stored positions: what the shard has already is left out, and the advances
