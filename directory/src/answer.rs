@@ -107,15 +107,24 @@ impl Directory {
     /// Makes a database a shard: prepares it, and only then lets routes name it.
     ///
     /// # Errors
-    /// 422 for a bad field, 409 for a name that is taken, and what [`Registrar::prepare`] says.
+    /// 422 for a bad field, 409 for a name that is taken, 503 where the journal does not answer, and what
+    /// [`Registrar::prepare`] says.
     pub async fn register(&self, new: NewShard) -> Result<ListedShard, Problem> {
         let new = validate(new)?;
         let _turn = self.registrar.turn().await;
         if self.store.shard(&new.name).await.map_err(unavailable)?.is_some() {
             return Err(taken(&new.name));
         }
-        self.registrar.prepare(&new).await?;
-        if !self.store.add_shard(&new).await.map_err(unavailable)? {
+        let announced = self.registrar.announce(&new.name).await?;
+        let prepared = self.registrar.prepare(&new, announced.as_ref()).await;
+        let added = match prepared {
+            // Where nobody knows whether it is stored, the announcement stands: it ends by itself.
+            Ok(()) => self.store.add_shard(&new).await.map_err(unavailable)?,
+            Err(_) => false,
+        };
+        self.registrar.withdraw(announced).await;
+        prepared?;
+        if !added {
             return Err(taken(&new.name));
         }
         tracing::info!(shard = new.name, flavor = %new.flavor, database = new.database, "shard registered");

@@ -2,14 +2,17 @@
 //!
 //! The order matters: identity and position rows stand in the database before any route can name it. So a writer never
 //! has to guess where to begin, and a database that already is somebody else's is found here, by its own identity row.
+//!
+//! The journal may be trimmed meanwhile. So a registration is announced before it looks where the journal begins, until the
+//! directory names the shard: [`sluice_journal::trim`] says why no trimmer overtakes it then.
 
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use sluice_journal::{Journal, JournalError};
+use sluice_journal::{Announced, Journal, JournalError};
 use sluice_model::{PartitionCount, Position};
 use sluice_service::Problem;
-use sluice_shard::{Class, Flavor, Identity, ShardAddress, ShardError, register};
+use sluice_shard::{Class, Flavor, Identity, Shard, ShardAddress, ShardError, register};
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::api::NewShard;
@@ -62,15 +65,37 @@ impl Registrar {
         self.turn.lock().await
     }
 
+    /// Tells whoever trims the journal that this shard is about to be registered.
+    ///
+    /// # Errors
+    /// 503 where the journal does not answer.
+    pub async fn announce(&self, shard: &str) -> Result<Option<Announced>, Problem> {
+        match &self.log {
+            Log::Journal(journal) => {
+                let announced = async { journal.trim_ledger().await?.announce(shard).await };
+                announced.await.map(Some).map_err(|error| journal_unavailable(&error))
+            }
+            #[cfg(test)]
+            Log::Empty(..) => Ok(None),
+        }
+    }
+
+    /// The directory names the shard now, or never will. Where this fails, nothing is trimmed for some minutes.
+    pub async fn withdraw(&self, announced: Option<Announced>) {
+        let (Log::Journal(journal), Some(announced)) = (&self.log, announced) else { return };
+        let withdrawn = async { journal.trim_ledger().await?.withdraw(&announced).await };
+        if let Err(error) = withdrawn.await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the journal is not trimmed for some minutes");
+        }
+    }
+
     /// Writes identity and position rows into the database. May be repeated.
     ///
     /// # Errors
-    /// 502 where the database does not answer, 422 where it refuses or is another shard already, 503 where the journal
-    /// does not answer.
-    pub async fn prepare(&self, new: &NewShard) -> Result<(), Problem> {
-        let positions = self.positions().await.map_err(|error| {
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "journal_unavailable", chain(&error)).retry_after(1)
-        })?;
+    /// 502 where the database does not answer, 422 where it refuses, is another shard already or has stored less than the
+    /// journal can add to, 503 where the journal does not answer.
+    pub async fn prepare(&self, new: &NewShard, announced: Option<&Announced>) -> Result<(), Problem> {
+        let positions = self.positions(announced).await.map_err(|error| journal_unavailable(&error))?;
         let journal_id = match &self.log {
             Log::Journal(journal) => journal.id(),
             #[cfg(test)]
@@ -78,19 +103,33 @@ impl Registrar {
         };
         let identity = Identity { shard: new.name.clone(), journal_id: journal_id.to_owned() };
         let address = address(new);
-        match tokio::time::timeout(PREPARE_LIMIT, register(&address, &identity, &positions)).await {
-            Ok(registered) => registered.map_err(|error| refusal(&address, &error)),
-            Err(_) => Err(unreachable(&address, &format!("no answer within {} s", PREPARE_LIMIT.as_secs()))),
-        }
+        let stored = async {
+            register(&address, &identity, &positions).await?;
+            let mut shard = Shard::connect(&address, &identity).await?;
+            let stored = shard.positions().await?;
+            shard.close().await;
+            Ok(stored)
+        };
+        let stored = match tokio::time::timeout(PREPARE_LIMIT, stored).await {
+            Ok(stored) => stored.map_err(|error| refusal(&address, &error))?,
+            Err(_) => return Err(unreachable(&address, &format!("no answer within {} s", PREPARE_LIMIT.as_secs()))),
+        };
+        // Rows that were there before are left as they are: what such a shard lacks may be gone from the journal.
+        let lacking = positions.iter().find_map(|least| {
+            let found = stored.get(&least.partition())?.position;
+            (found < *least).then_some((found, *least))
+        });
+        lacking.map_or(Ok(()), |(found, least)| Err(left_behind(&address, found, least)))
     }
 
     /// Where a shard that has nothing begins: before the first message that the journal still holds.
-    async fn positions(&self) -> Result<Vec<Position>, JournalError> {
+    async fn positions(&self, announced: Option<&Announced>) -> Result<Vec<Position>, JournalError> {
         match &self.log {
             Log::Journal(journal) => {
                 let mut positions = Vec::new();
                 for partition in journal.partitions().all() {
-                    positions.push(journal.bounds(partition).await?.first.previous());
+                    let first = journal.bounds(partition).await?.first;
+                    positions.push(announced.map_or(first.previous(), |announced| announced.begin(partition, first)));
                 }
                 Ok(positions)
             }
@@ -113,6 +152,19 @@ fn refusal(address: &ShardAddress, error: &ShardError) -> Problem {
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "shard_refused", detail)
         }
     }
+}
+
+fn left_behind(address: &ShardAddress, found: Position, least: Position) -> Problem {
+    let detail = format!(
+        "{address} was prepared or used before and has stored partition {} up to {found:?} only; the journal may no longer hold \
+         what follows, up to {least:?}. A database that holds no rows can be emptied and registered again",
+        found.partition()
+    );
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "shard_left_behind", detail)
+}
+
+fn journal_unavailable(error: &JournalError) -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "journal_unavailable", chain(error)).retry_after(1)
 }
 
 fn unreachable(address: &ShardAddress, what: &str) -> Problem {

@@ -1,11 +1,17 @@
 //! Dead letters: events that can never become a row, kept with their reason.
 //!
 //! An event's dead letter has a subject of its own and is published only where there is none yet, so that it exists once
-//! however often the event is read again.
+//! however often the event is read again. What becomes of it later stands in the rooms below: [`letter`] (its states),
+//! [`change`] (from one to the next), [`replay`] (back into the journal, once).
+
+pub mod change;
+pub mod letter;
+pub mod replay;
+
+use std::collections::HashMap;
 
 use async_nats::{
     HeaderMap,
-    header::HeaderValue,
     jetstream::{
         consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull},
         context::PublishErrorKind,
@@ -15,11 +21,17 @@ use bytes::Bytes;
 use futures::{StreamExt, future::try_join_all};
 use sluice_model::{CustomerId, EventId, Refusal};
 
+pub use change::ChangeError;
+pub use letter::{DeadLetter, Kept, State};
+pub use replay::{Fence, Intent, ReplayError, Sought};
+
 use crate::{
     Journal, JournalError,
-    subject::{DEAD_STREAM, DeadSubject, header},
+    subject::{DEAD_STREAM, DEAD_SUBJECTS, DeadSubject, header},
 };
 
+/// Dead letters taken at once when they are listed.
+const LIST_BATCH: usize = 500;
 /// More than a dead letter's headers and subject take: two texts of 500 characters, and some numbers.
 const HEADER_ROOM_BYTES: usize = 8 << 10;
 
@@ -45,23 +57,6 @@ impl Grave {
     pub fn bytes(&self) -> usize {
         size_of::<Self>() + self.payload.len() + self.subject.len() + self.refusal.detail.len()
     }
-}
-
-/// A buried event.
-#[derive(Debug, Clone)]
-pub struct DeadLetter {
-    /// The event.
-    pub id: EventId,
-    /// Whose it is; `_` where nobody's.
-    pub customer: String,
-    /// The reason's code.
-    pub reason: String,
-    /// The reason for people.
-    pub detail: String,
-    /// When its message was stored, in nanoseconds since 1970.
-    pub stamp: i64,
-    /// Its bytes.
-    pub payload: Bytes,
 }
 
 /// The stream of dead letters.
@@ -116,52 +111,53 @@ impl DeadLetters {
         payload.slice(..payload.len().min(room))
     }
 
-    /// Every dead letter there is now, oldest first.
+    /// Every dead letter there is now, and the tombstones of those that were replayed or dropped; the oldest change first.
     ///
     /// # Errors
     /// Where JetStream does not answer.
     pub async fn list(&self) -> Result<Vec<DeadLetter>, JournalError> {
         const OPERATION: &str = "list the dead letters";
         let error = |e: BoxError| JournalError::new(OPERATION, e);
-        let stream = self.0.context().get_stream(DEAD_STREAM).await.map_err(|e| error(e.into()))?;
-        let mut left = stream.cached_info().state.messages;
         let config = pull::Config {
-            deliver_policy: DeliverPolicy::All,
+            deliver_policy: DeliverPolicy::LastPerSubject,
+            filter_subject: DEAD_SUBJECTS.to_owned(),
             ack_policy: AckPolicy::None,
             memory_storage: true,
             ..pull::Config::default()
         };
-        let consumer: PullConsumer = stream.create_consumer(config).await.map_err(|e| error(e.into()))?;
-        let mut messages = consumer.messages().await.map_err(|e| error(e.into()))?;
-        let mut letters = Vec::new();
-        while left > 0 {
-            let message = messages.next().await.ok_or_else(|| error("the consumer is gone".into()))?;
-            let (message, _) = message.map_err(|e| error(e.into()))?.split();
-            letters.extend(letter(&message));
-            left -= 1;
+        let consumer = self.0.context().create_consumer_on_stream(config, DEAD_STREAM).await;
+        let consumer: PullConsumer = consumer.map_err(|e| error(e.into()))?;
+        // By subject: a letter that is changed meanwhile comes a second time.
+        let mut letters: HashMap<EventId, DeadLetter> = HashMap::new();
+        let mut delivered = 0;
+        // Until there is nothing more, rather than by a number told before: what is dropped meanwhile never comes.
+        loop {
+            let mut batch = consumer.fetch().max_messages(LIST_BATCH).messages().await.map_err(|e| error(e.into()))?;
+            let before = delivered;
+            while let Some(message) = batch.next().await {
+                let message = message.map_err(error)?;
+                let info = message.info().map_err(error)?;
+                delivered += 1;
+                if info.consumer_sequence != delivered {
+                    return Err(error("one was lost on its way; ask again".into()));
+                }
+                let sequence = info.stream_sequence;
+                let (message, _) = message.split();
+                let headers = message.headers.unwrap_or_default();
+                let kept = Kept { subject: message.subject.to_string(), sequence, headers };
+                letters.extend(DeadLetter::read(kept, message.payload).map(|letter| (letter.id, letter)));
+            }
+            if delivered == before {
+                break;
+            }
         }
+        let mut letters: Vec<_> = letters.into_values().collect();
+        letters.sort_by_key(|letter| letter.kept.sequence);
         Ok(letters)
     }
 }
 
 type BoxError = crate::journal::BoxError;
-
-/// Reads a dead letter; `None` for what somebody else put into the stream.
-fn letter(message: &async_nats::Message) -> Option<DeadLetter> {
-    let mut tokens = message.subject.split('.').skip(3);
-    let (customer, id) = (tokens.next()?.to_owned(), tokens.next()?.parse().ok()?);
-    let text = |name: &str| {
-        message.headers.as_ref().and_then(|headers| headers.get(name)).map(HeaderValue::as_str).unwrap_or_default()
-    };
-    Some(DeadLetter {
-        id,
-        customer,
-        reason: text(header::REASON).to_owned(),
-        detail: text(header::DETAIL).to_owned(),
-        stamp: text(header::STAMP).parse().unwrap_or_default(),
-        payload: message.payload.clone(),
-    })
-}
 
 /// A text as a header may hold it: no control characters (CR and LF would end the header), and not without bounds.
 fn printable(text: &str) -> String {

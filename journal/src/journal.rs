@@ -32,6 +32,7 @@ struct Inner {
     client: async_nats::Client,
     context: jetstream::Context,
     tag: Tag,
+    replicas: usize,
 }
 
 /// What a partition's stream holds now.
@@ -45,6 +46,8 @@ pub struct Bounds {
     pub messages: u64,
     /// How many bytes they take.
     pub bytes: u64,
+    /// How many they may take; `None` where there is no limit.
+    pub max_bytes: Option<u64>,
 }
 
 /// Why a journal cannot be used.
@@ -143,7 +146,7 @@ impl Journal {
             }
         }
         probe::mapping(&client, tag.partitions).await.map_err(OpenError::Mapping)?;
-        Ok(Self(Arc::new(Inner { client, context, tag })))
+        Ok(Self(Arc::new(Inner { client, context, tag, replicas: settings.journal_replicas })))
     }
 
     /// [`Journal::open`], again and again while the server does not answer; `None` where `shutdown` came first.
@@ -185,6 +188,11 @@ impl Journal {
         &self.0.client
     }
 
+    /// Copies of what is made beside the streams.
+    pub(crate) fn replicas(&self) -> usize {
+        self.0.replicas
+    }
+
     pub(crate) fn context(&self) -> &jetstream::Context {
         &self.0.context
     }
@@ -197,7 +205,8 @@ impl Journal {
         const OPERATION: &str = "ask for a partition's bounds";
         let stream = self.context().get_stream(stream_name(partition)).await;
         let stream = stream.map_err(|e| JournalError::new(OPERATION, e))?;
-        let state = &stream.cached_info().state;
+        let (state, config) = (&stream.cached_info().state, &stream.cached_info().config);
+        let max_bytes = u64::try_from(config.max_bytes).ok().filter(|max| *max > 0);
         let position = |sequence: u64| {
             Position::new(sequence).filter(|p| p.partition() == partition).ok_or_else(|| {
                 JournalError::new(OPERATION, format!("sequence {sequence} is not one of partition {partition}"))
@@ -206,7 +215,7 @@ impl Journal {
         // A stream that never held anything says 0 or its first sequence minus one, depending on the server's version.
         let last = position(state.last_sequence.max(Position::before_first(partition).get()))?;
         let first = if state.messages == 0 { last.next() } else { position(state.first_sequence)? };
-        Ok(Bounds { first, last, messages: state.messages, bytes: state.bytes })
+        Ok(Bounds { first, last, messages: state.messages, bytes: state.bytes, max_bytes })
     }
 
     /// Reads a partition from a position on; see [`Reader`].

@@ -11,6 +11,7 @@
 //! 6. [`publish`]: [`Publisher`], which stores events by group commit.
 //! 7. [`read`]: [`Reader`], which reads a partition from a position, without a gap or not at all.
 //! 8. [`dead`]: [`DeadLetters`], the events that can never become a row.
+//! 9. [`trim`]: what has been trimmed, and how: the record that every trimmer and every registration goes by.
 
 pub mod dead;
 pub mod journal;
@@ -20,9 +21,11 @@ pub mod read;
 pub mod settings;
 pub mod stream;
 pub mod subject;
+pub mod trim;
 
 pub use dead::{DeadLetter, DeadLetters};
 pub use journal::{Bounds, Journal, JournalError, OpenError};
 pub use publish::{PublishError, Publisher};
 pub use read::{Message, ReadError, Reader};
 pub use settings::Settings;
+pub use trim::{Announced, TrimLedger, TrimRecord};

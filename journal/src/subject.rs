@@ -9,6 +9,14 @@ pub const DEAD_STREAM: &str = "DEAD";
 /// What the stream of dead letters listens to.
 pub const DEAD_SUBJECTS: &str = "dead.>";
 
+/// The key-value bucket of what trimming has to remember.
+pub const TRIM_BUCKET: &str = "sluice_trim";
+
+/// The key of one journal's entry there: a journal that is made anew begins with none.
+pub fn trim_key(journal_id: &str) -> String {
+    format!("journal.{journal_id}")
+}
+
 /// The stream of a partition.
 pub fn stream_name(partition: Partition) -> String {
     format!("JOURNAL-{partition}")
@@ -77,6 +85,11 @@ impl fmt::Display for DeadSubject<'_> {
     }
 }
 
+/// The subject of an event's dead letter, whoever's it is: a pattern that one message matches.
+pub fn dead_of_anybody(id: EventId) -> String {
+    format!("dead.{}.{}.*.{id}", id.position().partition(), Person::TABLE)
+}
+
 /// Names of message headers.
 pub mod header {
     /// A dead letter's reason code.
@@ -93,6 +106,16 @@ pub mod header {
     pub const SUBJECT: &str = "Sluice-Subject";
     /// When that message was stored, in nanoseconds since 1970.
     pub const STAMP: &str = "Sluice-Stamp";
+    /// A replay was begun: the first position that it could have got.
+    pub const REPLAY_FROM: &str = "Sluice-Replay-From";
+    /// The dead letter was replayed: the id that the event has now.
+    pub const REPLAYED_AS: &str = "Sluice-Replayed-As";
+    /// The dead letter was dropped.
+    pub const DROPPED: &str = "Sluice-Dropped";
+    /// A message of the journal that is a replay: the id that the event had when it died.
+    pub const REPLAY_OF: &str = "Sluice-Replay";
+    /// What a stream knows a message again by, for its duplicate window.
+    pub const MESSAGE_ID: &str = "Nats-Msg-Id";
     /// The only stream that a publish may be stored in.
     pub const EXPECTED_STREAM: &str = "Nats-Expected-Stream";
     /// The stream sequence that the last stored message must have.

@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use sluice_directory::Client as Directory;
-use sluice_journal::Journal;
+use sluice_journal::{Journal, ReadError};
 use sluice_model::Position;
 
 use crate::{args::VerifyArgs, connection, progress::Progress};
@@ -37,6 +37,9 @@ use report::Report;
 
 /// How long listing the dead letters may take.
 const DEAD_LETTERS_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How often the journal may be trimmed while it is read. Each time less of it is left to read.
+const TRIMMED_TRIES: u32 = 20;
 
 /// Checks everything once.
 ///
@@ -51,9 +54,8 @@ pub async fn run(args: &VerifyArgs) -> anyhow::Result<Report> {
     let journal = Journal::open(client, &args.journal).await.context("open the journal")?;
     let shards = directory.shards().await.context("ask the directory for the shards")?;
     let mut fleet = Fleet::new(&shards, journal.id());
-    let mut ledger = Ledger::new(journal.partitions(), fleet.names());
 
-    let read_through = read_all(&journal, &mut ledger).await?;
+    let (mut ledger, read_through) = read_untrimmed(&journal, &fleet).await?;
     let wait = Duration::from_secs(args.wait_s);
     let outcome = drain::wait(&mut ledger, &mut fleet, &journal, &directory, wait).await?;
     fleet.show_rows(&mut ledger).await?;
@@ -62,6 +64,23 @@ pub async fn run(args: &VerifyArgs) -> anyhow::Result<Report> {
     // Last of all: a row and a dead letter of the same event are one too many, whichever came first.
     let dead_letters = bury(&mut ledger, &journal).await?;
     Ok(Report::new(ledger.close(args.list), outcome, dead_letters))
+}
+
+/// [`read_all`] into an empty ledger; begins again where the journal was trimmed under it.
+async fn read_untrimmed(journal: &Journal, fleet: &Fleet) -> anyhow::Result<(Ledger, Vec<Position>)> {
+    for _ in 0..TRIMMED_TRIES {
+        let mut ledger = Ledger::new(journal.partitions(), fleet.names());
+        match read_all(journal, &mut ledger).await {
+            Err(error) if matches!(error.downcast_ref(), Some(ReadError::Trimmed { .. })) => {
+                tracing::warn!(
+                    error = &*error as &dyn std::error::Error,
+                    "the journal is being trimmed: from the beginning"
+                );
+            }
+            read => return Ok((ledger, read?)),
+        }
+    }
+    anyhow::bail!("the journal was trimmed {TRIMMED_TRIES} times while it was read; verify it when there is less load")
 }
 
 /// Notes every event that the journal holds now; gives each partition's last position.

@@ -10,7 +10,6 @@ use crate::{
     model::Protocol,
     step::{self, LaneStep, Step},
     world::World,
-    writer,
 };
 
 /// More than any good day of an instance takes.
@@ -26,7 +25,7 @@ pub(crate) fn drains(model: &Protocol, world: &World) -> bool {
     (0..model.bounds.writers).all(|writer| {
         let end = good_day(model, *world, writer);
         end.is_some_and(|end| {
-            (0..SHARDS).all(|shard| {
+            (0..model.bounds.lanes[writer]).all(|shard| {
                 let stopped = end.writers[writer].lanes[shard].phase == Phase::Stopped;
                 if end.is_cut_off(shard) { stopped } else { is_drained(&end, shard) }
             })
@@ -37,21 +36,30 @@ pub(crate) fn drains(model: &Protocol, world: &World) -> bool {
 /// Where a day without faults ends; `None` where it does not.
 fn good_day(model: &Protocol, mut world: World, writer: usize) -> Option<World> {
     let mut steps = Vec::new();
-    if world.writers[writer].stopped.contains(&true) {
-        // A partition that stopped at a gap has said so, and somebody starts the process again.
-        world.writers[writer] = writer::NEW;
-    }
     for _ in 0..STEPS {
         steps.clear();
         step::of_writer(model, &world, writer, &mut steps);
-        let Some(step) = steps.iter().find(|step| is_good(step)) else {
-            return Some(world);
-        };
-        model.take(&mut world, *step);
+        let good = steps.iter().find(|step| is_good(step)).copied();
+        // What stopped at a gap has said so, and somebody starts the process again where that may help.
+        let again = has_stopped(&world, writer).then_some(Step::Crash(writer));
+        match good.or(again) {
+            Some(step) => model.take(&mut world, step),
+            None => return Some(world),
+        }
     }
     None
 }
 
+/// A reader that found a gap; or a lane whose shard was cut off and no longer is: another writer had the lost messages in hand.
+fn has_stopped(world: &World, writer: usize) -> bool {
+    let its = &world.writers[writer];
+    let healed = |shard: usize| its.lanes[shard].phase == Phase::Stopped && !world.is_cut_off(shard);
+    its.stopped.contains(&true) || (0..SHARDS).any(healed)
+}
+
 fn is_good(step: &Step) -> bool {
-    !matches!(step, Step::Lane { step: LaneStep::GoBehind | LaneStep::Lose | LaneStep::Leave, .. })
+    !matches!(
+        step,
+        Step::Lane { step: LaneStep::GoBehind | LaneStep::CommitUnheard | LaneStep::Lose | LaneStep::Leave, .. }
+    )
 }

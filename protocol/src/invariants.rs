@@ -2,14 +2,7 @@
 
 use stateright::Property;
 
-use crate::{
-    bounds::{PARTITIONS, SHARDS},
-    drain,
-    journal::span,
-    lane::Phase,
-    model::Protocol,
-    world::World,
-};
+use crate::{bounds::PARTITIONS, drain, journal::span, lane::Phase, model::Protocol, world::World};
 
 /// A shard has an event of its own if and only if its position is not beyond the stored one, and has it once.
 pub const ONCE: &str = "Once";
@@ -38,12 +31,12 @@ pub(crate) fn all() -> Vec<Property<Protocol>> {
         Property::always(WHOLE, |_, world: &World| !world.broken.whole),
         Property::always(TOGETHER, |_, world: &World| !world.broken.together),
         Property::always(PLACED, |_, world| placed(world)),
-        Property::always(KEPT, |_, world| kept(world)),
+        Property::always(KEPT, kept),
         Property::always(TOLD, |_, world: &World| !world.broken.told),
         Property::always(DRAINS, drain::drains),
         Property::sometimes(DRAINED, |model: &Protocol, world: &World| {
             let published = (0..model.bounds.partitions).all(|p| world.logs[p].last == model.bounds.messages[p]);
-            published && (0..SHARDS).all(|shard| drain::is_drained(world, shard))
+            published && (0..model.bounds.shards()).all(|shard| drain::is_drained(world, shard))
         }),
         Property::sometimes(STOPPED, |_, world| lanes(world).any(|phase| phase == Phase::Stopped)),
         Property::sometimes(JOINING, |_, world: &World| {
@@ -74,10 +67,10 @@ fn placed(world: &World) -> bool {
 }
 
 /// A shard that was never set back is never passed; of the others the trimmer knows what it read.
-fn kept(world: &World) -> bool {
+fn kept(model: &Protocol, world: &World) -> bool {
     let passed = |stored: &[u8; PARTITIONS]| {
         world.logs.iter().zip(stored).any(|(log, stored)| log.first > 1 && log.first > *stored)
     };
-    let never_set_back = world.shards.iter().filter(|shard| shard.set_backs == 0);
+    let never_set_back = world.shards[..model.bounds.shards()].iter().filter(|shard| shard.set_backs == 0);
     !world.broken.kept && !never_set_back.map(|shard| shard.disk.stored).any(|stored| passed(&stored))
 }

@@ -20,8 +20,6 @@ pub(crate) enum Phase {
     Sent(Work),
     /// Only where the position is advanced apart: the rows are committed.
     RowsStored(Work),
-    /// The transaction is committed and its answer under way.
-    Committed(Work),
     /// Stopped for good: what the shard needs is gone.
     Stopped,
 }
@@ -83,28 +81,39 @@ impl Lane {
     }
 
     /// The connection is given up; `work` was being committed.
-    pub(crate) fn disconnect(&mut self, work: Work) {
+    pub(crate) fn disconnect(&mut self, work: Work, readers: &Readers) {
         self.pending = work;
+        self.forget(readers);
         self.joining = [0; PARTITIONS];
         self.phase = Phase::Down { gone: [0; PARTITIONS] };
     }
 
     /// Connects, and asks the shard how far it is; then what was in hand is stored again, or dropped.
-    pub(crate) fn connect(&mut self, stored: [Position; PARTITIONS], gone: [Position; PARTITIONS], variant: Variant) {
+    pub(crate) fn connect(&mut self, stored: [Position; PARTITIONS], readers: &Readers, variant: Variant) {
+        let Phase::Down { gone } = self.phase else { return };
         self.stored = Some(stored);
         if gone.iter().zip(stored).any(|(first, stored)| stored + 1 < *first) {
-            self.stop();
+            self.stop(readers);
             return;
         }
         self.phase = Phase::Ready;
         let pending = std::mem::take(&mut self.pending);
         self.send(pending, variant != Variant::KeepsPending);
+        self.settle(readers, variant);
     }
 
-    pub(crate) fn stop(&mut self) {
+    pub(crate) fn stop(&mut self, readers: &Readers) {
+        self.forget(readers);
         self.go_behind();
         self.pending = Work::default();
         self.phase = Phase::Stopped;
+    }
+
+    /// Once all readers have started, nobody uses the shard's last answer before the next. One state instead of many.
+    fn forget(&mut self, readers: &Readers) {
+        if readers.iter().zip(self.known()).all(|(next, stored)| *next > 0 || stored == 0) {
+            self.stored = Some([0; PARTITIONS]);
+        }
     }
 
     /// Gives the shard a transaction, if the lane rule allows it and there is something to store.
@@ -118,14 +127,14 @@ impl Lane {
     }
 
     /// The answer has come.
-    pub(crate) fn answer(&mut self, work: &Work) {
+    pub(crate) fn answer(&mut self, work: &Work, readers: &Readers, variant: Variant) {
         let mut stored = self.known();
         for (stored, stretch) in stored.iter_mut().zip(work.0) {
             *stored = stretch.last.max(*stored);
         }
         self.stored = Some(stored);
         self.phase = Phase::Ready;
-        self.settle();
+        self.settle(readers, variant);
     }
 
     /// From now on the readers feed the queue.
@@ -136,7 +145,7 @@ impl Lane {
         if variant == Variant::JoinsUnread {
             self.pretend(readers);
         }
-        self.settle();
+        self.settle(readers, variant);
     }
 
     /// A wrong variant: takes everything before the readers for read.
@@ -150,11 +159,21 @@ impl Lane {
         self.joining = [0; PARTITIONS];
     }
 
-    /// Joining ends when the lane has stored everything before each J.
-    fn settle(&mut self) {
-        let left = self.joining.iter().zip(self.known()).any(|(next, stored)| stored + 1 < *next);
-        if !left {
+    /// Joining ends when the lane has stored everything before each J. A lane that is fed, and not joining, but whose queue
+    /// begins later than its shard ends, goes behind at once: the next message, which would show the gap, may be long in coming.
+    fn settle(&mut self, readers: &Readers, variant: Variant) {
+        let stored = self.known();
+        if !self.joining.iter().zip(stored).any(|(next, stored)| stored + 1 < *next) {
             self.joining = [0; PARTITIONS];
+        }
+        let follows = |partition: usize| {
+            let queued = self.queue.0[partition];
+            let begins = if queued.last == 0 { readers[partition] } else { queued.first };
+            begins <= stored[partition] + 1
+        };
+        let free = self.phase == Phase::Ready && !self.is_joining() && self.is_live(readers);
+        if free && variant != Variant::WaitsForMore && !(0..PARTITIONS).all(follows) {
+            self.go_behind();
         }
     }
 

@@ -3,7 +3,7 @@
 use stateright::{Model, Property};
 
 use crate::{
-    bounds::{Bounds, SHARDS, Variant},
+    bounds::{Bounds, Variant},
     invariants,
     lane::Phase,
     step::{self, LaneStep, Step},
@@ -26,7 +26,18 @@ impl Model for Protocol {
     type Action = Step;
 
     fn init_states(&self) -> Vec<World> {
-        vec![World::new()]
+        let mut worlds = vec![World::new(self.bounds.lanes)];
+        if self.bounds.published {
+            for (partition, messages) in self.bounds.messages.iter().enumerate() {
+                for _ in 0..*messages {
+                    worlds = worlds
+                        .iter()
+                        .flat_map(|world| [0, 1].map(|shard| published(*world, partition, shard)))
+                        .collect();
+                }
+            }
+        }
+        worlds
     }
 
     fn actions(&self, world: &World, steps: &mut Vec<Step>) {
@@ -42,6 +53,11 @@ impl Model for Protocol {
     fn properties(&self) -> Vec<Property<Self>> {
         invariants::all()
     }
+}
+
+fn published(mut world: World, partition: usize, shard: usize) -> World {
+    world.logs[partition].publish(shard);
+    world
 }
 
 impl Protocol {
@@ -83,7 +99,7 @@ impl Protocol {
         let readers = world.writers[writer].readers;
         let lane = &mut world.writers[writer].lanes[shard];
         match (step, lane.phase) {
-            (LaneStep::Connect, Phase::Down { gone }) => lane.connect(stored, gone, self.variant),
+            (LaneStep::Connect, _) => lane.connect(stored, &readers, self.variant),
             (LaneStep::Take, Phase::Ready) => {
                 let work = std::mem::take(&mut lane.queue);
                 lane.send(work, true);
@@ -95,12 +111,12 @@ impl Protocol {
                     return;
                 }
                 if self.variant == Variant::StopsUnasked {
-                    lane.stop();
+                    lane.stop(&readers);
                     world.broken.told |= !cut_off;
                     return;
                 }
                 let pending = lane.pending;
-                lane.disconnect(pending);
+                lane.disconnect(pending, &readers);
                 let mut gone = [0; _];
                 gone[partition] = log.first;
                 lane.phase = Phase::Down { gone };
@@ -108,19 +124,17 @@ impl Protocol {
             (LaneStep::SendOwn, Phase::Reading(work)) => lane.send(work, true),
             (LaneStep::Join, Phase::Ready) => lane.join(&readers, self.variant),
             (LaneStep::GoBehind, _) => lane.go_behind(),
-            (LaneStep::Answer, Phase::Committed(work)) => lane.answer(&work),
             (LaneStep::LookBack, Phase::Ready) => {
                 let pending = lane.pending;
-                lane.disconnect(pending);
+                lane.disconnect(pending, &readers);
             }
-            (LaneStep::Lose, Phase::Sent(work) | Phase::RowsStored(work) | Phase::Committed(work)) => {
-                lane.disconnect(work);
-            }
+            (LaneStep::Lose, Phase::Sent(work) | Phase::RowsStored(work)) => lane.disconnect(work, &readers),
             (LaneStep::Leave, Phase::Sent(work)) => {
                 world.shards[shard].orphan = Some(lane.batch(&work));
-                lane.disconnect(work);
+                lane.disconnect(work, &readers);
             }
-            (LaneStep::Commit, _) => self.commit(world, writer, shard),
+            (LaneStep::Commit, _) => self.commit(world, writer, shard, true),
+            (LaneStep::CommitUnheard, _) => self.commit(world, writer, shard, false),
             _ => {}
         }
         let lane = &world.writers[writer].lanes[shard];
@@ -131,25 +145,30 @@ impl Protocol {
 
     /// The shard compares and commits all at once: the compare's row lock holds until then. A refusal is told at once; whether
     /// its answer arrives makes no difference to the lane.
-    fn commit(&self, world: &mut World, writer: usize, shard: usize) {
+    fn commit(&self, world: &mut World, writer: usize, shard: usize, heard: bool) {
+        let readers = world.writers[writer].readers;
         let lane = &mut world.writers[writer].lanes[shard];
         let (Phase::Sent(work) | Phase::RowsStored(work)) = lane.phase else { return };
         let rows_stored = matches!(lane.phase, Phase::RowsStored(_));
         let batch = lane.batch(&work);
         let mut disk = world.shards[shard].disk;
         if self.variant != Variant::NoCompare && !disk.agrees(&batch) {
-            lane.disconnect(work);
+            lane.disconnect(work, &readers);
             return;
         }
         if !rows_stored {
             disk.insert(&batch);
         }
-        lane.phase = if self.variant == Variant::PositionApart && !rows_stored {
-            Phase::RowsStored(work)
+        if self.variant == Variant::PositionApart && !rows_stored {
+            lane.phase = Phase::RowsStored(work);
         } else {
             disk.advance(&batch);
-            Phase::Committed(work)
-        };
+            if heard {
+                lane.answer(&work, &readers, self.variant);
+            } else {
+                lane.disconnect(work, &readers);
+            }
+        }
         world.store(shard, disk);
     }
 
@@ -170,12 +189,12 @@ impl Protocol {
         for (partition, log) in world.logs.iter_mut().enumerate() {
             let floor = match readings {
                 None => live.iter().map(|position| position[partition]).max().unwrap_or(0),
-                Some(readings) => trimmer::least(&readings, partition),
+                Some(readings) => trimmer::least(&readings[..self.bounds.shards()], partition),
             };
             let before = log.first;
             log.trim(floor);
             let passes = |shard: usize| readings.is_some_and(|readings| readings[shard][partition] < log.first);
-            world.broken.kept |= log.first > before && (0..SHARDS).any(passes);
+            world.broken.kept |= log.first > before && (0..self.bounds.shards()).any(passes);
         }
     }
 }

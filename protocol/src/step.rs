@@ -75,11 +75,12 @@ pub enum LaneStep {
     Join,
     /// The reader loses patience.
     GoBehind,
-    /// The shard compares and commits, or refuses.
+    /// The shard compares and commits, or refuses, and its answer arrives. An answer that is long under way is a lane that
+    /// does nothing for long.
     Commit,
-    /// The answer to the commit arrives.
-    Answer,
-    /// The connection is lost: before the commit, or with its answer.
+    /// The shard commits, and the answer is lost.
+    CommitUnheard,
+    /// The connection is lost before the commit.
     Lose,
     /// The connection is lost, and the shard may still commit.
     Leave,
@@ -88,8 +89,8 @@ pub enum LaneStep {
 /// Lists everything that can happen in a world.
 pub(crate) fn all(model: &Protocol, world: &World, steps: &mut Vec<Step>) {
     let Bounds { writers, partitions, messages, .. } = model.bounds;
-    for partition in 0..partitions {
-        if world.logs[partition].last < messages[partition] {
+    for (partition, log) in world.logs.iter().enumerate().take(partitions) {
+        if log.last < messages[partition] {
             steps.extend((0..SHARDS).map(|shard| Step::Publish { partition, shard }));
         }
     }
@@ -111,6 +112,9 @@ pub(crate) fn of_writer(model: &Protocol, world: &World, writer: usize, steps: &
         let lane = &its.lanes[shard];
         let moved = lane.stored != Some(stored);
         let mut add = |step| steps.push(Step::Lane { writer, shard, step });
+        if shard >= model.bounds.lanes[writer] {
+            continue;
+        }
         of_lane(lane, &its.readers, moved, &mut add);
         if model.bounds.orphans && matches!(lane.phase, Phase::Sent(_)) && world.shards[shard].orphan.is_none() {
             add(LaneStep::Leave);
@@ -135,10 +139,7 @@ fn of_lane(lane: &Lane, readers: &Readers, moved: bool, add: &mut impl FnMut(Lan
         Phase::Reading(_) => add(LaneStep::SendOwn),
         Phase::Sent(_) | Phase::RowsStored(_) => {
             add(LaneStep::Commit);
-            add(LaneStep::Lose);
-        }
-        Phase::Committed(_) => {
-            add(LaneStep::Answer);
+            add(LaneStep::CommitUnheard);
             add(LaneStep::Lose);
         }
         Phase::Ready | Phase::Stopped => {}
@@ -170,7 +171,7 @@ fn starts(its: &Writer, writer: usize, partition: usize, world: &World, steps: &
 
 fn of_shards(model: &Protocol, world: &World, steps: &mut Vec<Step>) {
     let set_backs: u8 = world.shards.iter().map(|shard| shard.set_backs).sum();
-    for (index, shard) in world.shards.iter().enumerate() {
+    for (index, shard) in world.shards[..model.bounds.shards()].iter().enumerate() {
         if shard.orphan.is_some() {
             steps.push(Step::Orphan(index));
         }
@@ -185,7 +186,7 @@ fn trimming(model: &Protocol, world: &World, steps: &mut Vec<Step>) {
         return;
     }
     let live = model.variant == Variant::TrimsToLive;
-    for (index, shard) in world.shards.iter().enumerate() {
+    for (index, shard) in world.shards[..model.bounds.shards()].iter().enumerate() {
         // A reading by which nothing can be trimmed changes nothing.
         let may_trim = world.logs.iter().zip(shard.disk.stored).any(|(log, stored)| stored > log.first);
         if may_trim && !live && world.trimmer.reading != Some((index, shard.disk.stored)) {

@@ -1,12 +1,78 @@
-//! x
-use sluice_protocol::{Bounds, Protocol, Variant};
-use stateright::{Checker, Model, HasDiscoveries};
+//! DESIGN.md's protocol keeps its promises in every state of these instances: each is searched to its end.
+
+use std::time::Instant;
+
+use sluice_protocol::{Bounds, Protocol, Variant, invariants};
+use stateright::{Checker, Model};
+
+/// Two writers of the same partition, each with a lane for both shards, one of which is set back, while the journal is trimmed.
+const TWO_BY_TWO: Bounds = Bounds {
+    writers: 2,
+    lanes: [2, 2],
+    partitions: 1,
+    messages: [1, 0],
+    published: true,
+    set_backs: 1,
+    orphans: false,
+    trim: true,
+};
+
+/// Searches all of an instance, prints how much that was, and wants these things to have happened on the way.
+#[expect(clippy::print_stdout, reason = "how much was searched is what a reader of the test wants to see")]
+fn search_all(name: &str, bounds: Bounds, happens: &[&'static str]) {
+    let begun = Instant::now();
+    let search = Protocol { bounds, variant: Variant::Right }.checker().threads(2).spawn_bfs().join();
+    let (unique, all, depth) = (search.unique_state_count(), search.state_count(), search.max_depth());
+    println!("{name}: {unique} unique states of {all}, depth {depth}, in {:.1?}", begun.elapsed());
+    for (promise, path) in search.discoveries() {
+        let broken = search.model().property(promise).expectation.discovery_is_failure();
+        assert!(!broken, "{promise} is broken by {:#?}", path.into_actions());
+    }
+    assert!(search.is_done(), "the search ended early");
+    happens.iter().for_each(|what| assert!(search.discovery(what).is_some(), "it never happens that {what}"));
+}
+
 #[test]
-fn measure() {
-    let e = |n: &str, d: u8| std::env::var(n).ok().and_then(|v| v.parse().ok()).unwrap_or(d);
-    let bounds = Bounds { writers: e("W", 2) as usize, partitions: e("P", 1) as usize, messages: [e("N", 2), e("M", 0)], set_backs: e("S", 1), orphans: e("O", 0) == 1, trim: e("T", 1) == 1 };
-    let t = std::time::Instant::now();
-    let c = Protocol { bounds, variant: Variant::Right }.checker().threads(2).finish_when(HasDiscoveries::AnyFailures).timeout(std::time::Duration::from_secs(150)).spawn_bfs().join();
-    println!("{bounds:?}\n unique {} total {} depth {} in {:?}", c.unique_state_count(), c.state_count(), c.max_depth(), t.elapsed());
-    for (name, path) in c.discoveries() { println!("{name}"); if c.discovery_classification(name).to_string() == "counterexample" { for (s, a) in path.into_vec() { println!("  {a:?}\n {s:?}"); } } }
+fn two_writers_of_two_shards() {
+    search_all("two writers of two shards", TWO_BY_TWO, &[invariants::DRAINED]);
+}
+
+#[test]
+fn two_writers_that_overlap_on_one_of_two_shards() {
+    let bounds = Bounds { lanes: [2, 1], messages: [2, 0], set_backs: 0, ..TWO_BY_TWO };
+    search_all("two writers that overlap on one of two shards", bounds, &[invariants::DRAINED, invariants::JOINING]);
+}
+
+#[test]
+fn two_writers_of_one_shard() {
+    let happens = [invariants::DRAINED, invariants::JOINING, invariants::STOPPED];
+    let bounds = Bounds { lanes: [1, 1], messages: [3, 0], ..TWO_BY_TWO };
+    search_all("two writers of one shard", bounds, &happens);
+}
+
+#[test]
+fn two_writers_and_a_commit_that_comes_long_after_its_connection() {
+    let happens = [invariants::DRAINED, invariants::JOINING, invariants::STOPPED];
+    let bounds = Bounds { lanes: [1, 1], messages: [2, 0], orphans: true, ..TWO_BY_TWO };
+    search_all("two writers and a commit that comes late", bounds, &happens);
+}
+
+#[test]
+fn two_writers_of_two_partitions() {
+    let bounds = Bounds { lanes: [1, 1], partitions: 2, messages: [1, 1], trim: false, ..TWO_BY_TWO };
+    search_all("two writers of two partitions", bounds, &[invariants::DRAINED, invariants::JOINING]);
+}
+
+#[test]
+fn one_writer_of_two_shards_while_messages_are_published() {
+    let happens = [invariants::DRAINED, invariants::JOINING, invariants::STOPPED];
+    let bounds = Bounds { writers: 1, lanes: [2, 0], messages: [2, 0], published: false, orphans: true, ..TWO_BY_TWO };
+    search_all("one writer of two shards while messages are published", bounds, &happens);
+}
+
+#[test]
+fn one_writer_of_two_shards_and_three_messages() {
+    let happens = [invariants::DRAINED, invariants::JOINING, invariants::STOPPED];
+    let bounds = Bounds { writers: 1, lanes: [2, 0], messages: [3, 0], ..TWO_BY_TWO };
+    search_all("one writer of two shards and three messages", bounds, &happens);
 }

@@ -41,6 +41,8 @@ pub struct FleetOptions {
     pub placement: Placement,
     /// How often a lane without events stores how far it is. The service's own default of seconds makes tests wait.
     pub idle_advance_ms: u64,
+    /// Further arguments of each writer, such as `--retain-s 0`.
+    pub writer_args: Vec<String>,
     /// The most bytes of one partition's stream.
     pub journal_max_bytes: u64,
     /// See [`crate::process::Launch::own_group`].
@@ -63,6 +65,7 @@ impl Default for FleetOptions {
             durable_shards: true,
             placement: Placement::Auto,
             idle_advance_ms: 500,
+            writer_args: Vec::new(),
             journal_max_bytes: 1 << 30,
             own_group: false,
             progress: Progress::Hidden,

@@ -39,7 +39,8 @@ impl Services<'_> {
     /// The writer with that index.
     pub(crate) fn writer(&self, index: usize) -> Launch {
         let (workers, idle) = (self.options.workers.to_string(), self.options.idle_advance_ms.to_string());
-        let args = ["run", "--workers", &workers, "--idle-advance-ms", &idle];
+        let mut args = vec!["run", "--workers", &workers, "--idle-advance-ms", &idle];
+        args.extend(self.options.writer_args.iter().map(String::as_str));
         let name = if index == 0 { "writer".to_owned() } else { format!("writer{}", index + 1) };
         self.launch(&name, "writer", &args, loopback(self.plan.writers[index]))
     }

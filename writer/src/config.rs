@@ -22,6 +22,9 @@ pub struct Config {
     pub lanes: LaneConfig,
     #[command(flatten)]
     #[allow(missing_docs, reason = "documented at its own type")]
+    pub trim: TrimConfig,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "documented at its own type")]
     pub journal: Settings,
     #[command(flatten)]
     #[allow(missing_docs, reason = "documented at its own type")]
@@ -59,6 +62,35 @@ pub struct LaneConfig {
     /// the next writer reads again.
     #[arg(long, env = "WRITER_GRACE_MS", default_value_t = 10_000)]
     pub grace_ms: u64,
+}
+
+/// How the journal is trimmed. Only what every registered shard has stored is ever removed; this says how much longer it is kept.
+#[derive(Debug, Clone, Args)]
+pub struct TrimConfig {
+    /// How often the journal is trimmed, in milliseconds; one process of all does it. Too low: a connection to each shard that
+    /// often. Too high: the journal holds that much more than it needs, and a full one is refused for that long.
+    #[arg(long, env = "WRITER_TRIM_INTERVAL_MS", default_value_t = 60_000, value_parser = clap::value_parser!(u64).range(10..))]
+    pub trim_interval_ms: u64,
+    /// How old a message has to be before it may go, in seconds. Too low: a shard that is restored from an older copy than this finds
+    /// a gap, and stops. Too high: the journal needs that much room; without it the next knob decides.
+    #[arg(long, env = "WRITER_RETAIN_S", default_value_t = 86_400)]
+    pub retain_s: u64,
+    /// How much of each partition is kept, in bytes, however old it is; reckoned with the partition's average message. Too low (or
+    /// not given): a journal with little load keeps little. Too high: never more than the journal has room for.
+    #[arg(long, env = "WRITER_RETAIN_BYTES")]
+    pub retain_bytes: Option<u64>,
+    /// How full a partition may be, in percent of its `max_bytes`, before the two wishes above are dropped, and all goes that
+    /// every shard has stored. Too low: the wishes hold for little. Too high: it is full before it is trimmed, and ingest
+    /// answers 503 until then.
+    #[arg(long, env = "WRITER_TRIM_FULL_PERCENT", default_value_t = 80, value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub trim_full_percent: u8,
+}
+
+impl TrimConfig {
+    /// How often the journal is trimmed.
+    pub fn interval(&self) -> Duration {
+        Duration::from_millis(self.trim_interval_ms)
+    }
 }
 
 impl LaneConfig {

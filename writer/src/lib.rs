@@ -16,8 +16,12 @@
 //! 7. [`patience`]: when a lane that is full has made the others wait for long enough.
 //! 8. [`shards`]: the shards' addresses, as the directory last told them.
 //! 9. [`status`]: what `/readyz` and `/lanes` answer.
+//!
+//! Apart from all that: [`dead`], the administrator's commands for events that can never become a row.
+//! 10. [`trim`]: what every shard has stored is removed from the journal, in time.
 
 pub mod config;
+pub mod dead;
 pub mod lane;
 pub mod partition;
 pub mod patience;
@@ -25,6 +29,7 @@ pub mod router;
 pub mod service;
 pub mod shards;
 pub mod status;
+pub mod trim;
 pub mod worker;
 
 pub use config::Config;

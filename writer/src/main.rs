@@ -1,9 +1,15 @@
 //! The writer's commands; see the library for what they do.
 
+use std::process::ExitCode;
+
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use sluice_service::{shutdown, telemetry};
-use sluice_writer::{Config, run};
+use sluice_writer::{
+    Config,
+    dead::{self, DeadCommand},
+    run,
+};
 use tokio::net::TcpListener;
 
 /// Reads the journal and writes each customer's rows to the shard they belong to, exactly once.
@@ -18,15 +24,23 @@ struct Cli {
 enum Command {
     /// Writes until interrupted; then commits what it has read and ends.
     Run(Box<Config>),
+    /// The dead letters, events that can never become a row: list them, show one, replay or drop some.
+    #[command(subcommand)]
+    Dead(DeadCommand),
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let Command::Run(config) = Cli::parse().command;
-    telemetry::init(&config.telemetry)?;
-    shutdown::end_on_panic();
-    let shutdown = shutdown::on_signal()?;
-    let listener =
-        TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
-    run(*config, listener, shutdown).await
+async fn main() -> anyhow::Result<ExitCode> {
+    match Cli::parse().command {
+        Command::Run(config) => {
+            telemetry::init(&config.telemetry)?;
+            let shutdown = shutdown::on_signal()?;
+            let listener = TcpListener::bind(config.listen)
+                .await
+                .with_context(|| format!("cannot listen on {}", config.listen))?;
+            run(*config, listener, shutdown).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Dead(command) => Ok(Box::pin(dead::run(command)).await),
+    }
 }

@@ -28,6 +28,8 @@ use crate::{
 const CHUNK: usize = 500;
 /// A lane this many messages behind the one that is furthest begins behind: the others do not read all that again.
 const FAR_MESSAGES: u64 = 100_000;
+/// How long a reader waits before it asks the shards again where to start.
+const RESTART: Duration = Duration::from_secs(1);
 /// How often a reader that waits looks up.
 const TICK: Duration = Duration::from_millis(50);
 /// How often a reader without messages tells new lanes where it is.
@@ -75,13 +77,22 @@ impl PartitionReader {
     pub async fn run(self) {
         let stop = self.stop.clone();
         let read = async {
-            match self.start().await {
-                Ok(from) => self.read(from).await,
-                Err(error) => Err(error),
+            loop {
+                let read = match self.start().await {
+                    Ok(from) => self.read(from).await,
+                    Err(error) => Err(error),
+                };
+                let Err(error) = read;
+                if !matches!(error, ReadError::Trimmed { .. }) {
+                    return error;
+                }
+                // What is trimmed, every shard has: another writer was here while this one slept. The shards are asked anew.
+                tracing::warn!(partition = %self.partition, error = &error as &dyn Error, "starting again");
+                self.lanes.all().iter().for_each(|lane| lane.go_behind());
+                tokio::time::sleep(RESTART).await;
             }
         };
-        let stopped = tokio::select! { stopped = read => stopped, () = stop.cancelled() => return };
-        let Err(error) = stopped;
+        let error = tokio::select! { error = read => error, () = stop.cancelled() => return };
         tracing::error!(partition = %self.partition, error = &error as &dyn Error, "this partition has stopped");
         self.status.stopped(self.partition, error.to_string());
     }

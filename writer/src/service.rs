@@ -13,6 +13,7 @@ use crate::{
     lane::task::Context,
     shards::Shards,
     status::{self, Status},
+    trim,
     worker::{self, Lanes},
 };
 
@@ -66,6 +67,7 @@ async fn write(
         for lanes in &workers {
             worker::start(lanes, &readers, &status, &stop_reading);
         }
+        readers.spawn(trim::run(journal.clone(), directory.clone(), config.trim.clone(), stop_reading.clone()));
         follow_shards(&shards, &workers, shutdown).await;
     }
     stop_reading.cancel();

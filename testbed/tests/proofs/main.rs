@@ -7,6 +7,8 @@ mod dead;
 mod journal;
 mod outage;
 mod plain_publisher;
+mod replay;
+mod trim;
 mod verify;
 
 use std::time::Duration;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, mem};
 use sluice_journal::dead::Grave;
 use sluice_model::{Partition, Position, Rows};
 
-use super::work::{Stretch, Work};
+use super::work::{Stored, Stretch, Work};
 
 /// One lane's share of what the readers have read and the lane has not taken yet.
 #[derive(Debug)]
@@ -76,6 +76,15 @@ impl Queue {
         !self.partitions.is_empty() && self.partitions.values().all(|feed| feed.fed)
     }
 
+    /// Whether what is queued, and what comes after it, follows on what a shard has: nothing lies between the two. A queue
+    /// without anything in it shows no gap by itself, so a lane asks this whenever its shard has told it a position.
+    pub fn follows(&self, stored: &Stored) -> bool {
+        self.partitions.iter().all(|(partition, feed)| {
+            let begins = self.work.first(*partition).unwrap_or(feed.next);
+            stored.get(partition).is_some_and(|stored| begins <= stored.position.next())
+        })
+    }
+
     /// Takes all there is, and leaves `spare`'s memory in its place.
     pub fn take(&mut self, mut spare: Work) -> Work {
         spare.clear();
@@ -115,7 +124,6 @@ mod tests {
     use sluice_shard::StoredPosition;
 
     use super::*;
-    use crate::lane::work::Stored;
 
     const PARTITION: u16 = 0;
 
@@ -228,6 +236,18 @@ mod tests {
                 prop_assert_eq!(&shard, &expected);
             }
         }
+    }
+
+    #[test]
+    fn an_empty_queue_does_not_follow_on_a_shard_that_was_set_back() {
+        let stored =
+            |sequence| Stored::from([(Partition::new(PARTITION), StoredPosition { position: at(sequence), stamp: 0 })]);
+        let mut queue = Queue::new(usize::MAX);
+        queue.start(Partition::new(PARTITION), at(1), true);
+        queue.feed(Stretch { first: at(1), last: at(4), stamp: 0 }, &rows(1, 4), &mut Vec::new());
+        assert!(queue.follows(&stored(0)) && queue.follows(&stored(3)));
+        queue.take(Work::default());
+        assert!(queue.follows(&stored(4)) && queue.follows(&stored(9)) && !queue.follows(&stored(3)));
     }
 
     #[test]

@@ -131,6 +131,10 @@ impl Task {
             if let Some(work) = self.pending.take() {
                 self.commit(&mut shard, work).await?;
             }
+            if self.lane.queue().is_live() && !self.lane.queue().follows(&self.stored) {
+                tracing::warn!(shard = self.lane.shard(), "the shard is not where its queue begins: going behind");
+                self.lane.go_behind();
+            }
             if self.lane.queue().is_live() {
                 self.lane.set_health(LaneState::Live, None);
                 if self.live(&mut shard).await? {

@@ -56,6 +56,11 @@ impl Work {
         (whole.last, whole.stamp) = (stretch.last, stretch.stamp);
     }
 
+    /// Where its stretch of a partition begins, if it has one.
+    pub fn first(&self, partition: Partition) -> Option<Position> {
+        self.stretches.get(&partition).map(|stretch| stretch.first)
+    }
+
     /// Whether it would store anything but positions.
     pub fn has_events(&self) -> bool {
         !self.batch.rows.is_empty() || !self.graves.is_empty()

@@ -1,0 +1,104 @@
+//! Trimming: the record that every trimmer and every registration of a shard goes by, and the purge itself.
+//!
+//! The record is one key-value entry per journal. It is only ever written by revision ("store this if nobody has written since I
+//! read it"), and that one compare decides everything: who may trim, and what a new shard may rely on.
+//!
+//! A trimmer works in this order:
+//!
+//! 1. *claim*: write its own name and a higher beat. So it has a revision that nobody else has.
+//! 2. ask the directory for the shards, read the stored position of each, and decide the floors.
+//! 3. *settle*: write floors and readings with the revision of the claim.
+//! 4. purge below the floors. Not where 3 was refused.
+//!
+//! A registration works in this order:
+//!
+//! 1. *announce*: write a ticket with the shard's name. The answer holds the floors that were ever settled.
+//! 2. prepare the database: it begins at the first kept position minus one, or at the floor where that is higher.
+//! 3. put the shard into the directory.
+//! 4. *withdraw* the ticket.
+//!
+//! **No purge goes beyond where a new shard begins.** Take any settled floor F and any announcement:
+//!
+//! - Announced after F was settled: the shard begins at F or higher, whenever the purge takes place, even that of a trimmer
+//!   that was frozen in between and woke up late.
+//! - Announced between claim and settling: the settling is refused, since the ticket is a newer revision.
+//! - Announced before the claim: the trimmer sees the ticket, or the ticket was withdrawn after the shard was in the directory.
+//!   The directory is asked after the claim: so the shard is in its answer, and its position counts; or there is a ticket for a shard
+//!   that is not in the answer, and this trimmer settles no floor.
+//!
+//! To begin at F is right for a new shard: F is at most the least position stored by any shard, so every message up to F was routed
+//! to one of those, and none can belong to a shard that no route has ever named.
+//!
+//! **Two trimmers** that believe they are it do no harm: of two that claimed, only the later one can settle. A purge that comes late
+//! removes what its settled floor allows, which every shard had passed when it was read.
+//!
+//! **Who dies leaves this to the next one.** After *claim*: another beat, nothing else. After *settle* and before a purge: a floor higher
+//! than the first kept position; the next trimmer reads the shards again and purges what they allow then. After some purges: the
+//! same for the other partitions. After *announce*: a ticket; trimming waits until the same trimmer has seen it for
+//! [`TICKET_LIMIT`]. A registration may not take as long as that.
+//!
+//! `search` finds the position of a moment.
+
+mod ledger;
+mod record;
+pub mod search;
+
+use std::time::Duration;
+
+use async_nats::jetstream::kv;
+use sluice_model::Position;
+
+pub use ledger::{TrimLedger, WriteError};
+pub use record::{Announced, TrimRecord};
+
+use crate::{
+    Journal, JournalError,
+    subject::{TRIM_BUCKET, stream_name, trim_key},
+};
+
+/// A ticket that one trimmer has seen for so long is of a registration that died. Too short: a slow registration loses its
+/// protection. Too long: nothing is trimmed for that time after a directory died at the wrong moment.
+pub const TICKET_LIMIT: Duration = Duration::from_secs(600);
+
+impl Journal {
+    /// The record of what was trimmed; its bucket is made where it is missing.
+    ///
+    /// # Errors
+    /// Where JetStream does not answer.
+    pub async fn trim_ledger(&self) -> Result<TrimLedger, JournalError> {
+        let store = match self.context().get_key_value(TRIM_BUCKET).await {
+            Ok(store) => store,
+            // It is missing, or does not answer: making it says which. A bucket that is there already is taken as it is.
+            Err(_) => {
+                let config = kv::Config {
+                    bucket: TRIM_BUCKET.to_owned(),
+                    description: "what trimming has to remember, one entry for each journal".to_owned(),
+                    history: 1,
+                    num_replicas: self.replicas(),
+                    ..kv::Config::default()
+                };
+                let made = self.context().create_key_value(config).await;
+                made.map_err(|e| JournalError::new("make the bucket of what was trimmed", e))?
+            }
+        };
+        let room = self.client().server_info().max_payload;
+        Ok(TrimLedger::new(store, trim_key(self.id()), room))
+    }
+
+    /// Removes every message of the floor's partition that stands before it; gives their number. The message at the floor
+    /// stays. A floor that the journal has not reached (it lost its end) removes nothing: the server would empty the stream.
+    ///
+    /// # Errors
+    /// Where JetStream does not answer; then it may have been done or not. To do it again is harmless.
+    pub async fn purge_below(&self, floor: Position) -> Result<u64, JournalError> {
+        const OPERATION: &str = "trim a partition";
+        let bounds = self.bounds(floor.partition()).await?;
+        if floor <= bounds.first || floor > bounds.last {
+            return Ok(0);
+        }
+        let stream = self.context().get_stream_no_info(stream_name(floor.partition())).await;
+        let stream = stream.map_err(|e| JournalError::new(OPERATION, e))?;
+        let purged = stream.purge().sequence(floor.get()).await.map_err(|e| JournalError::new(OPERATION, e))?;
+        Ok(purged.purged)
+    }
+}

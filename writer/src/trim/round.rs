@@ -1,0 +1,207 @@
+//! One round of trimming.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::{Instant, SystemTime},
+};
+
+use anyhow::Context;
+use futures::StreamExt;
+use sluice_directory::{Client, ShardEntry};
+use sluice_journal::{
+    Bounds, Journal, TrimLedger, TrimRecord,
+    trim::{TICKET_LIMIT, WriteError, search},
+};
+use sluice_model::{Partition, Position};
+use sluice_shard::{Identity, Shard, ShardError};
+
+use super::{
+    decision::{self, Positions},
+    lease::Lease,
+};
+use crate::config::TrimConfig;
+
+/// Shards read side by side. Fewer: a round with many dead shards is slow. More: that many connections at once.
+const READERS: usize = 16;
+
+/// A process that trims when it is its turn.
+pub struct Trimmer {
+    me: String,
+    journal: Journal,
+    directory: Client,
+    config: TrimConfig,
+    lease: Lease,
+    ledger: Option<TrimLedger>,
+    /// Since when each ticket of a registration has been seen.
+    tickets: HashMap<String, Instant>,
+}
+
+impl Trimmer {
+    /// One that has claimed nothing yet.
+    pub fn new(journal: Journal, directory: Client, config: TrimConfig) -> Self {
+        // Nothing else of this process is random, and its number alone is not unique among machines.
+        let me = format!("{}-{}", std::process::id(), journal.client().new_inbox());
+        let lease = Lease::new(config.interval());
+        Self { me, journal, directory, config, lease, ledger: None, tickets: HashMap::new() }
+    }
+
+    /// Claims, reads, settles and purges; nothing where it is another's turn. What each step leaves to the next process where
+    /// this one dies stands in [`sluice_journal::trim`].
+    ///
+    /// # Errors
+    /// Where NATS or the directory does not answer: nothing was removed beyond what was settled.
+    pub async fn round(&mut self) -> anyhow::Result<()> {
+        let ledger = self.ledger().await?;
+        let begun = Instant::now();
+        let Some((mut record, revision)) = self.claim(&ledger).await? else { return Ok(()) };
+        // After the claim, and not before: a shard registered meanwhile is in this list, or its ticket in this record.
+        let shards = self.directory.shards().await.context("ask the directory for the shards")?;
+        let registered = self.read(shards).await;
+        record.read = decision::known(&registered, &record.read);
+        for shard in record.read.keys().filter(|shard| !registered.contains_key(*shard)) {
+            tracing::error!(
+                shard,
+                "the directory no longer names this shard; it holds the journal where it was last read"
+            );
+        }
+        let mut floors = Vec::new();
+        if self.nobody_registers(&mut record, &registered) {
+            for partition in self.journal.partitions().all() {
+                floors.extend(self.floor(partition, &record.read).await?);
+            }
+        }
+        floors.iter().for_each(|floor| record.settle(*floor));
+        match ledger.write(&record, revision).await {
+            Ok(_) => {}
+            Err(WriteError::Stale) => {
+                tracing::info!(
+                    "a shard was registered meanwhile, or another process trims: nothing is trimmed this time"
+                );
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        }
+        // A process that slept in between knows too little of the shards by now.
+        if begun.elapsed() > self.lease.limit() {
+            tracing::warn!("reading the shards took too long: nothing is trimmed this time");
+            return Ok(());
+        }
+        for floor in floors {
+            let messages = self.journal.purge_below(floor).await?;
+            if messages > 0 {
+                tracing::info!(partition = %floor.partition(), ?floor, messages, "trimmed");
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the claim up, so that another process need not wait for its time limit.
+    pub async fn hand_over(&self) {
+        let Some(ledger) = &self.ledger else { return };
+        let Ok((mut record, revision)) = ledger.load().await else { return };
+        if record.owner.as_ref() == Some(&self.me) {
+            record.owner = None;
+            if let Err(error) = ledger.write(&record, revision).await {
+                tracing::debug!(error = &error as &dyn std::error::Error, "trimming was not handed over");
+            }
+        }
+    }
+
+    async fn ledger(&mut self) -> anyhow::Result<TrimLedger> {
+        if self.ledger.is_none() {
+            self.ledger = Some(self.journal.trim_ledger().await?);
+        }
+        Ok(self.ledger.clone().expect("it was just put there"))
+    }
+
+    async fn claim(&mut self, ledger: &TrimLedger) -> anyhow::Result<Option<(TrimRecord, u64)>> {
+        let (mut record, revision) = ledger.load().await?;
+        if !self.lease.may_claim(&record, &self.me, Instant::now()) {
+            return Ok(None);
+        }
+        if record.owner.as_ref() != Some(&self.me) {
+            tracing::info!(before = record.owner, "this process trims the journal from now on");
+            record.owner = Some(self.me.clone());
+        }
+        record.beat += 1;
+        match ledger.write(&record, revision).await {
+            Ok(revision) => Ok(Some((record, revision))),
+            Err(WriteError::Stale) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Every shard's stored positions; `None` for one that cannot be read.
+    async fn read(&self, shards: Vec<ShardEntry>) -> BTreeMap<String, Option<Positions>> {
+        futures::stream::iter(shards).map(|shard| self.read_one(shard)).buffer_unordered(READERS).collect().await
+    }
+
+    async fn read_one(&self, shard: ShardEntry) -> (String, Option<Positions>) {
+        let identity = Identity { shard: shard.name.clone(), journal_id: self.journal.id().to_owned() };
+        let read = tokio::time::timeout(Lease::READ_LIMIT, positions(&shard, &identity)).await;
+        let error: &dyn std::error::Error = match &read {
+            Ok(Ok(positions)) => return (shard.name, Some(positions.clone())),
+            Ok(Err(error)) => error,
+            Err(late) => late,
+        };
+        tracing::warn!(shard = shard.name, error, "cannot be read: it holds the journal where it was last read");
+        (shard.name, None)
+    }
+
+    /// Whether every announced shard is among the registered ones. Drops tickets that are done, or that a process left when it died.
+    fn nobody_registers(&mut self, record: &mut TrimRecord, registered: &BTreeMap<String, Option<Positions>>) -> bool {
+        self.tickets.retain(|ticket, _| record.registering.contains_key(ticket));
+        let now = Instant::now();
+        record.registering.retain(|ticket, shard| {
+            if registered.contains_key(shard) {
+                return false;
+            }
+            let since = *self.tickets.entry(ticket.clone()).or_insert(now);
+            let waits = now.duration_since(since) <= TICKET_LIMIT;
+            if waits {
+                tracing::info!(shard, "is being registered: nothing is trimmed this time");
+            } else {
+                tracing::warn!(shard, "was announced and never registered: its ticket is dropped");
+            }
+            waits
+        });
+        record.registering.is_empty()
+    }
+
+    /// What of a partition may go now.
+    async fn floor(
+        &self,
+        partition: Partition,
+        known: &BTreeMap<String, Positions>,
+    ) -> anyhow::Result<Option<Position>> {
+        let bounds = self.journal.bounds(partition).await?;
+        let passed = match decision::passed(partition, &bounds, known) {
+            Ok(passed) => passed,
+            Err(held) => {
+                tracing::warn!(%partition, %held, "is not trimmed");
+                return Ok(None);
+            }
+        };
+        let mut wishes = Vec::new();
+        if !decision::is_nearly_full(&bounds, self.config.trim_full_percent) {
+            wishes.extend(self.config.retain_bytes.map(|bytes| decision::first_of_bytes(&bounds, bytes)));
+            wishes.push(self.first_young(&bounds, passed).await?);
+        }
+        Ok(decision::floor(&bounds, passed, wishes))
+    }
+
+    /// The first message that is too young to go, of those that every shard has passed.
+    async fn first_young(&self, bounds: &Bounds, passed: Position) -> anyhow::Result<Position> {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let age = u128::from(self.config.retain_s) * 1_000_000_000;
+        let moment = i64::try_from(now.saturating_sub(age)).unwrap_or(i64::MAX);
+        Ok(search::first_since(bounds.first, passed, moment, |position| self.journal.stamp(position)).await?)
+    }
+}
+
+async fn positions(entry: &ShardEntry, identity: &Identity) -> Result<Positions, ShardError> {
+    let mut shard = Shard::connect(&entry.address, identity).await?;
+    let stored = shard.positions().await?;
+    shard.close().await;
+    Ok(stored.into_iter().map(|(partition, stored)| (partition, stored.position)).collect())
+}
