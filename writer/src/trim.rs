@@ -6,11 +6,13 @@
 //!
 //! 1. [`decision`]: what may go; pure.
 //! 2. [`lease`]: whether the owner has fallen silent; pure.
-//! 3. [`round`]: one round: claim, read the shards, settle, purge.
+//! 3. [`tickets`]: whether a shard is just being registered; pure.
+//! 4. [`round`]: one round: claim, read the shards, settle, purge.
 
 pub mod decision;
 pub mod lease;
 pub mod round;
+pub mod tickets;
 
 use std::time::Duration;
 

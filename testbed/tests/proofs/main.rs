@@ -8,6 +8,7 @@ mod journal;
 mod outage;
 mod plain_publisher;
 mod replay;
+mod rewind;
 mod trim;
 mod verify;
 

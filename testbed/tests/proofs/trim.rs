@@ -111,7 +111,8 @@ async fn a_shard_that_is_down_keeps_what_it_lacks_in_the_journal_and_gets_every_
     fleet.writer().restart().await.unwrap();
     rounds(&ledger, 3).await;
     let kept = bounds(&journal).await;
-    assert!(kept.iter().all(|(partition, bounds)| bounds.first <= last[partition]), "{kept:?} {last:?}");
+    let holds = |(partition, bounds): (&Partition, &Bounds)| bounds.messages == 0 || bounds.first <= last[partition];
+    assert!(kept.iter().all(holds), "{kept:?} {last:?}");
     assert!(kept.values().map(|bounds| bounds.messages).sum::<u64>() >= 6_000, "{kept:?}");
 
     fleet.servers()[2].restart().await.unwrap();
@@ -145,8 +146,9 @@ async fn a_journal_that_is_full_can_be_written_again_once_it_is_trimmed_whatever
     let url = format!("{}/person/1", fleet.ingest_url());
     let taken = async || client.post(&url).send().await.is_ok_and(|answer| answer.status() == 202);
     wait::until("a post is taken again", LIMIT, taken).await.unwrap();
-    let trimmed = async || bounds(&journal).await[&Partition::new(0)].first >= full.last;
-    wait::until("only what is needed is left", LIMIT, trimmed).await.unwrap();
+    // A post more may find it nearly full again, until the shards have stored enough.
+    let roomy = async || bounds(&journal).await[&Partition::new(0)].bytes < full.bytes * 8 / 10;
+    wait::until("a journal with room", LIMIT, roomy).await.unwrap();
     let verified = fleet.verify().await.unwrap();
     assert!(verified.ok, "{verified:?}");
 }
@@ -184,6 +186,7 @@ async fn of_two_writers_one_trims_the_other_takes_over_and_neither_does_harm() {
         shrunk(&journal).await;
         let verified = fleet.verify().await.unwrap();
         assert!(verified.ok, "{verified:?}");
+        fleet.writers()[owner].wait_ready().await.unwrap();
     }
     assert_eq!(all_rows(&fleet).await, 100_000);
 }
@@ -205,8 +208,8 @@ async fn a_registration_and_a_trimmer_never_overtake_each_other() {
     // Announced after the claim: what the claim was made for is refused.
     let (mut record, claim) = ledger.load().await.unwrap();
     let announced = ledger.announce("new").await.unwrap();
-    let ends = bounds(&journal).await.into_values().map(|bounds| bounds.last);
-    ends.clone().for_each(|end| record.settle(end));
+    let ends: Vec<_> = bounds(&journal).await.into_values().map(|bounds| bounds.last).collect();
+    ends.iter().for_each(|end| record.settle(*end));
     assert!(matches!(ledger.write(&record, claim).await, Err(WriteError::Stale)));
     let (seen, _) = ledger.load().await.unwrap();
     assert!(seen.registering.values().eq(["new"]) && seen.floors.is_empty(), "{seen:?}");
@@ -215,15 +218,15 @@ async fn a_registration_and_a_trimmer_never_overtake_each_other() {
     // Settled, and not yet purged: a shard that is registered now begins at the floor.
     let (mut record, claim) = ledger.load().await.unwrap();
     assert!(record.registering.is_empty());
-    ends.clone().for_each(|end| record.settle(end));
+    ends.iter().for_each(|end| record.settle(*end));
     ledger.write(&record, claim).await.unwrap();
     let late = sqlite(&fleet, "late");
     let admin = fleet.admin().unwrap();
     admin.register(std::slice::from_ref(&late)).await.unwrap();
     assert!(ledger.load().await.unwrap().0.registering.is_empty());
     let begins = stored(&journal, &late).await;
-    assert!(begins.values().copied().eq(ends.clone()), "{begins:?}");
-    for end in ends.clone() {
+    assert!(begins.values().eq(&ends), "{begins:?}");
+    for end in ends {
         assert!(journal.purge_below(end).await.unwrap() > 0);
         // Beyond its end the server would empty it.
         assert_eq!(journal.purge_below(end.next()).await.unwrap(), 0);

@@ -1,7 +1,7 @@
 //! One round of trimming.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     time::{Instant, SystemTime},
 };
 
@@ -10,7 +10,7 @@ use futures::StreamExt;
 use sluice_directory::{Client, ShardEntry};
 use sluice_journal::{
     Bounds, Journal, TrimLedger, TrimRecord,
-    trim::{TICKET_LIMIT, WriteError, search},
+    trim::{WriteError, search},
 };
 use sluice_model::{Partition, Position};
 use sluice_shard::{Identity, Shard, ShardError};
@@ -18,6 +18,7 @@ use sluice_shard::{Identity, Shard, ShardError};
 use super::{
     decision::{self, Positions},
     lease::Lease,
+    tickets::Tickets,
 };
 use crate::config::TrimConfig;
 
@@ -32,8 +33,7 @@ pub struct Trimmer {
     config: TrimConfig,
     lease: Lease,
     ledger: Option<TrimLedger>,
-    /// Since when each ticket of a registration has been seen.
-    tickets: HashMap<String, Instant>,
+    tickets: Tickets,
 }
 
 impl Trimmer {
@@ -42,7 +42,7 @@ impl Trimmer {
         // Nothing else of this process is random, and its number alone is not unique among machines.
         let me = format!("{}-{}", std::process::id(), journal.client().new_inbox());
         let lease = Lease::new(config.interval());
-        Self { me, journal, directory, config, lease, ledger: None, tickets: HashMap::new() }
+        Self { me, journal, directory, config, lease, ledger: None, tickets: Tickets::default() }
     }
 
     /// Claims, reads, settles and purges; nothing where it is another's turn. What each step leaves to the next process where
@@ -65,7 +65,8 @@ impl Trimmer {
             );
         }
         let mut floors = Vec::new();
-        if self.nobody_registers(&mut record, &registered) {
+        let is_registered = |shard: &str| registered.contains_key(shard);
+        if self.tickets.are_done(&mut record, is_registered, Instant::now()) {
             for partition in self.journal.partitions().all() {
                 floors.extend(self.floor(partition, &record.read).await?);
             }
@@ -146,26 +147,6 @@ impl Trimmer {
         };
         tracing::warn!(shard = shard.name, error, "cannot be read: it holds the journal where it was last read");
         (shard.name, None)
-    }
-
-    /// Whether every announced shard is among the registered ones. Drops tickets that are done, or that a process left when it died.
-    fn nobody_registers(&mut self, record: &mut TrimRecord, registered: &BTreeMap<String, Option<Positions>>) -> bool {
-        self.tickets.retain(|ticket, _| record.registering.contains_key(ticket));
-        let now = Instant::now();
-        record.registering.retain(|ticket, shard| {
-            if registered.contains_key(shard) {
-                return false;
-            }
-            let since = *self.tickets.entry(ticket.clone()).or_insert(now);
-            let waits = now.duration_since(since) <= TICKET_LIMIT;
-            if waits {
-                tracing::info!(shard, "is being registered: nothing is trimmed this time");
-            } else {
-                tracing::warn!(shard, "was announced and never registered: its ticket is dropped");
-            }
-            waits
-        });
-        record.registering.is_empty()
     }
 
     /// What of a partition may go now.
