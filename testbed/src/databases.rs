@@ -1,6 +1,9 @@
 //! The databases of a fleet's shards.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use futures::future::try_join_all;
 use secrecy::SecretString;
@@ -18,6 +21,21 @@ pub struct FleetShard {
     pub address: ShardAddress,
 }
 
+impl FleetShard {
+    /// A SQLite shard in a file of that folder.
+    pub fn sqlite(name: &str, folder: &Path) -> Self {
+        let address = ShardAddress {
+            flavor: Flavor::Sqlite,
+            host: String::new(),
+            port: 0,
+            user: String::new(),
+            password: SecretString::default(),
+            database: folder.join(format!("{name}.db")).to_string_lossy().into_owned(),
+        };
+        Self { name: name.to_owned(), address }
+    }
+}
+
 /// The servers that hold the shards (none for SQLite), and the shards.
 pub(crate) struct Databases {
     pub(crate) servers: Vec<Postgres>,
@@ -30,9 +48,8 @@ pub(crate) async fn start(flavor: Flavor, home: &Arc<Home>, ports: &[u16], durab
     match flavor {
         Flavor::Sqlite => {
             let folder = home.private_folder("sqlite")?;
-            let file = |name: &str| folder.join(format!("{name}.db")).to_string_lossy().into_owned();
-            let shard = |name: String| FleetShard { address: sqlite_address(file(&name)), name };
-            Ok(Databases { servers: Vec::new(), shards: named().map(|(name, _)| shard(name)).collect() })
+            let shards = named().map(|(name, _)| FleetShard::sqlite(&name, &folder)).collect();
+            Ok(Databases { servers: Vec::new(), shards })
         }
         Flavor::Postgres => {
             let folder = home.open_folder("postgres")?;
@@ -75,15 +92,4 @@ async fn start_server(
 fn exists(error: &anyhow::Error) -> bool {
     let code = error.downcast_ref::<sqlx::Error>().and_then(sqlx::Error::as_database_error).and_then(|e| e.code());
     code.as_deref() == Some("42P04")
-}
-
-fn sqlite_address(file: String) -> ShardAddress {
-    ShardAddress {
-        flavor: Flavor::Sqlite,
-        host: String::new(),
-        port: 0,
-        user: String::new(),
-        password: SecretString::default(),
-        database: file,
-    }
 }

@@ -10,7 +10,7 @@
 //! 3. [`process`]: [`Process`]: kill, freeze, stop, start again; [`ready`]: when it does its work; [`log_file`].
 //! 4. [`nats_program`] and [`nats_server`]; [`postgres`]; [`databases`]; [`binaries`] and `services`: what is started.
 //! 5. [`admin`]: registers shards and places customers; [`describe`]: the fleet as JSON.
-//! 6. [`loadgen`], [`rows`], [`wait`]: load, verify, look into a shard, wait for a condition.
+//! 6. [`loadgen`], [`rows`], [`wait`]: load, verify, look into a shard, wait for a condition; [`proxy`]: break a connection.
 //! 7. [`ports`], [`progress`], [`tool`]: free ports, progress for people, programs that run to their end.
 
 pub mod admin;
@@ -29,6 +29,7 @@ pub mod ports;
 pub mod postgres;
 pub mod process;
 pub mod progress;
+pub mod proxy;
 pub mod ready;
 pub mod rows;
 mod services;

@@ -1,13 +1,19 @@
 //! A NATS server with JetStream and the account mapping.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context;
 use sluice_journal::subject;
 use sluice_model::PartitionCount;
 
 use crate::{
+    binaries::Binaries,
     log_file::LogFile,
+    nats_program,
+    ports::{Ports, loopback},
     process::{Launch, Process},
     ready::Ready,
 };
@@ -34,6 +40,29 @@ pub struct NatsServer {
 }
 
 impl NatsServer {
+    /// A server in that folder, on a free port, started; and where it is.
+    ///
+    /// # Errors
+    /// Where there is no program and none can be fetched, or it does not start.
+    pub async fn start_on_free_port(
+        folder: &Path,
+        partitions: PartitionCount,
+        sync_always: bool,
+    ) -> anyhow::Result<(Process, String)> {
+        let listen = loopback(Ports::new(None).take("nats-server")?);
+        let server = Self {
+            program: nats_program::find(&Binaries::beside_this_program()?.tools()).await?,
+            folder: folder.to_owned(),
+            log: LogFile::new(folder, "nats-server"),
+            listen,
+            partitions,
+            sync_always,
+            max_file_store: 8 << 30,
+            own_group: false,
+        };
+        Ok((server.start().await?, format!("nats://{listen}")))
+    }
+
     /// Writes the configuration, starts the server and waits until JetStream answers.
     ///
     /// # Errors

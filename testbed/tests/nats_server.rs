@@ -6,34 +6,16 @@ use std::path::{Path, PathBuf};
 use futures::StreamExt;
 use sluice_journal::subject;
 use sluice_model::{CustomerId, PartitionCount};
-use sluice_testbed::{
-    Process,
-    binaries::Binaries,
-    log_file::LogFile,
-    nats_program,
-    nats_server::NatsServer,
-    ports::{Ports, loopback},
-    tool,
-};
+use sluice_testbed::{Process, binaries::Binaries, nats_program, nats_server::NatsServer, ports::loopback, tool};
 
 async fn program() -> PathBuf {
     nats_program::find(&Binaries::beside_this_program().unwrap().tools()).await.unwrap()
 }
 
 async fn start(folder: &Path, partitions: u16) -> (Process, async_nats::Client) {
-    let listen = loopback(Ports::new(None).take("nats-server").unwrap());
-    let server = NatsServer {
-        program: program().await,
-        folder: folder.to_owned(),
-        log: LogFile::new(folder, "nats-server"),
-        listen,
-        partitions: PartitionCount::try_from(partitions).unwrap(),
-        sync_always: true,
-        max_file_store: 1 << 30,
-        own_group: false,
-    };
-    let server = server.start().await.unwrap();
-    (server, async_nats::connect(format!("nats://{listen}")).await.unwrap())
+    let partitions = PartitionCount::try_from(partitions).unwrap();
+    let (server, url) = NatsServer::start_on_free_port(folder, partitions, true).await.unwrap();
+    (server, async_nats::connect(url).await.unwrap())
 }
 
 #[tokio::test]

@@ -8,32 +8,14 @@ use sluice_journal::{
 use sluice_model::{
     CustomerId, MessageBuilder, Partition, PartitionCount, Person, Position, Reason, Refusal, message::decode,
 };
-use sluice_testbed::{
-    Process,
-    binaries::Binaries,
-    log_file::LogFile,
-    nats_program,
-    nats_server::NatsServer,
-    ports::{Ports, loopback},
-};
+use sluice_testbed::{Process, nats_server::NatsServer};
 
 /// A server whose mapping spreads customers over so many partitions.
 async fn server(folder: &Path, mapped: u16) -> (Process, async_nats::Client) {
     sluice_service::telemetry::init_for_test();
-    let program = nats_program::find(&Binaries::beside_this_program().unwrap().tools()).await.unwrap();
-    let listen = loopback(Ports::new(None).take("nats-server").unwrap());
-    let server = NatsServer {
-        program,
-        folder: folder.to_owned(),
-        log: LogFile::new(folder, "nats-server"),
-        listen,
-        partitions: PartitionCount::try_from(mapped).unwrap(),
-        sync_always: false,
-        max_file_store: 8 << 30,
-        own_group: false,
-    };
-    let server = server.start().await.unwrap();
-    (server, async_nats::connect(format!("nats://{listen}")).await.unwrap())
+    let partitions = PartitionCount::try_from(mapped).unwrap();
+    let (server, url) = NatsServer::start_on_free_port(folder, partitions, false).await.unwrap();
+    (server, async_nats::connect(url).await.unwrap())
 }
 
 fn settings(partitions: u16) -> Settings {

@@ -5,6 +5,7 @@ mod added_shard;
 mod crash;
 mod dead;
 mod journal;
+mod network;
 mod outage;
 mod plain_publisher;
 mod replay;

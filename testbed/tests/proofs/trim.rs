@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use secrecy::SecretString;
 use sluice_journal::{Bounds, Journal, Settings, TrimLedger, trim::WriteError};
 use sluice_model::{Partition, Position};
-use sluice_shard::{Flavor, Identity, Shard, ShardAddress};
+use sluice_shard::{Flavor, Identity, Shard};
 use sluice_testbed::{Fleet, FleetOptions, FleetShard, rows, wait};
 
 use crate::{LIMIT, all_rows, fleet};
@@ -47,18 +46,6 @@ async fn rounds(ledger: &TrimLedger, rounds: u64) {
     wait::until("rounds of trimming", LIMIT, passed).await.unwrap();
 }
 
-fn sqlite(fleet: &Fleet, name: &str) -> FleetShard {
-    let address = ShardAddress {
-        flavor: Flavor::Sqlite,
-        host: String::new(),
-        port: 0,
-        user: String::new(),
-        password: SecretString::default(),
-        database: fleet.folder().join(format!("{name}.db")).to_string_lossy().into_owned(),
-    };
-    FleetShard { name: name.to_owned(), address }
-}
-
 #[tokio::test]
 async fn without_a_wish_the_journal_shrinks_to_what_every_shard_has_stored_and_no_row_is_missing() {
     let fleet = fleet(Flavor::Sqlite, FleetOptions { writer_args: greedy(), ..FleetOptions::default() }).await;
@@ -76,7 +63,7 @@ async fn without_a_wish_the_journal_shrinks_to_what_every_shard_has_stored_and_n
         assert_eq!(all_rows(&fleet).await, 3_000 * round);
     }
     // A shard that comes now begins where the journal does, and gets its rows.
-    let late = sqlite(&fleet, "late");
+    let late = FleetShard::sqlite("late", fleet.folder());
     let admin = fleet.admin().unwrap();
     admin.register(std::slice::from_ref(&late)).await.unwrap();
     admin.place("late", "late").await.unwrap();
@@ -200,7 +187,7 @@ async fn a_registration_and_a_trimmer_never_overtake_each_other() {
     let ledger = journal.trim_ledger().await.unwrap();
 
     // A database that somebody prepared at the journal's beginning, and then died.
-    let dead = sqlite(&fleet, "dead");
+    let dead = FleetShard::sqlite("dead", fleet.folder());
     let identity = Identity { shard: "dead".to_owned(), journal_id: journal.id().to_owned() };
     let beginning: Vec<_> = journal.partitions().all().map(Position::before_first).collect();
     sluice_shard::register(&dead.address, &identity, &beginning).await.unwrap();
@@ -220,7 +207,7 @@ async fn a_registration_and_a_trimmer_never_overtake_each_other() {
     assert!(record.registering.is_empty());
     ends.iter().for_each(|end| record.settle(*end));
     ledger.write(&record, claim).await.unwrap();
-    let late = sqlite(&fleet, "late");
+    let late = FleetShard::sqlite("late", fleet.folder());
     let admin = fleet.admin().unwrap();
     admin.register(std::slice::from_ref(&late)).await.unwrap();
     assert!(ledger.load().await.unwrap().0.registering.is_empty());
