@@ -7,7 +7,7 @@ use crate::{LIMIT, all_rows, fleet};
 
 /// Kills the writer again and again while events come in, starts it again each time, and verifies.
 async fn killed_under_load(shards: Flavor) {
-    const EVENTS: i64 = 40_000;
+    const EVENTS: i64 = 100_000;
     let mut fleet = fleet(shards, FleetOptions::default()).await;
     let count = EVENTS.to_string();
     let args =

@@ -27,6 +27,12 @@ async fn fleet(shards: Flavor, options: FleetOptions) -> Fleet {
     Fleet::start(FleetOptions { shards, durable_shards: false, ..options }).await.unwrap()
 }
 
+/// Arguments of a writer whose lanes are full after some hundred rows, so that a shard that is away holds its reader up
+/// unless its lane goes behind.
+fn small_queues() -> Vec<String> {
+    ["--lane-queue-bytes", "50000", "--lane-patience-ms", "300"].map(str::to_owned).to_vec()
+}
+
 /// All rows of all shards that answer.
 async fn all_rows(fleet: &Fleet) -> i64 {
     let counts = fleet.shards().iter().map(|shard| rows::count(&shard.address));

@@ -3,7 +3,7 @@
 use sluice_shard::Flavor;
 use sluice_testbed::{Fleet, FleetOptions, FleetShard, proxy::Proxy, rows, wait};
 
-use crate::{LIMIT, all_rows, fleet};
+use crate::{LIMIT, all_rows, fleet, small_queues};
 
 /// Puts a further shard into the fleet, which is reached through a proxy, and a customer of that name onto it.
 async fn shard_behind_a_proxy(fleet: &mut Fleet) -> (FleetShard, Proxy) {
@@ -42,7 +42,8 @@ async fn a_commit_whose_answer_is_lost_neither_loses_nor_doubles_a_row() {
 
 #[tokio::test]
 async fn a_shard_that_hangs_without_a_word_delays_no_other() {
-    let mut fleet = fleet(Flavor::Postgres, FleetOptions { shard_count: 1, ..FleetOptions::default() }).await;
+    let options = FleetOptions { shard_count: 1, writer_args: small_queues(), ..FleetOptions::default() };
+    let mut fleet = fleet(Flavor::Postgres, options).await;
     let (shard, proxy) = shard_behind_a_proxy(&mut fleet).await;
     fleet.admin().unwrap().place("near", "shard1").await.unwrap();
     let nats = fleet.nats_url();
@@ -89,21 +90,24 @@ async fn postgres_killed_under_load_comes_back_with_rows_and_positions_that_agre
     let program = fleet.program("loadgen");
     let load = tokio::spawn(async move {
         let mut command = tokio::process::Command::new(program);
-        command.args(["run", "--via", "nats", "--nats-url", &nats, "--customers", "20", "--count", "30000"]);
+        command.args(["run", "--via", "nats", "--nats-url", &nats, "--customers", "20", "--count", "60000"]);
         command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
         command.status().await.unwrap()
     });
-    for _ in 0..4 {
+    let mut kills = 0;
+    while kills < 4 {
         let before = all_rows(&fleet).await;
         let more = async || all_rows(&fleet).await > before;
-        if wait::until("new rows", LIMIT / 6, more).await.is_err() {
+        if before == 60_000 || wait::until("new rows", LIMIT / 6, more).await.is_err() {
             break;
         }
+        kills += 1;
         fleet.servers()[0].kill();
         fleet.servers()[0].restart().await.unwrap();
     }
     assert!(load.await.unwrap().success());
-    let stored = async || all_rows(&fleet).await == 30_000;
+    assert!(kills >= 2, "the load was over after {kills} kills: it proves too little");
+    let stored = async || all_rows(&fleet).await == 60_000;
     wait::until("all rows", LIMIT, stored).await.unwrap();
     let verified = fleet.verify().await.unwrap();
     assert!(verified.ok, "{verified:?}");
