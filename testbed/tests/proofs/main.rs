@@ -15,6 +15,7 @@ mod verify;
 
 use std::time::Duration;
 
+use sluice_model::PartitionCount;
 use sluice_shard::Flavor;
 use sluice_testbed::{Fleet, FleetOptions, rows};
 
@@ -27,10 +28,16 @@ async fn fleet(shards: Flavor, options: FleetOptions) -> Fleet {
     Fleet::start(FleetOptions { shards, durable_shards: false, ..options }).await.unwrap()
 }
 
-/// Arguments of a writer whose lanes are full after some hundred rows, so that a shard that is away holds its reader up
-/// unless its lane goes behind.
-fn small_queues() -> Vec<String> {
-    ["--lane-queue-bytes", "50000", "--lane-patience-ms", "300"].map(str::to_owned).to_vec()
+/// One partition, so that all customers have the same reader, and lanes that are full after some hundred rows: a shard that is
+/// away holds that reader up, and with it all the others, unless its lane goes behind.
+fn one_full_partition() -> FleetOptions {
+    let writer_args = ["--lane-queue-bytes", "50000", "--lane-patience-ms", "300"].map(str::to_owned).to_vec();
+    FleetOptions {
+        partitions: PartitionCount::try_from(1).unwrap(),
+        workers: 1,
+        writer_args,
+        ..FleetOptions::default()
+    }
 }
 
 /// All rows of all shards that answer.

@@ -3,7 +3,7 @@
 use sluice_shard::Flavor;
 use sluice_testbed::{Fleet, FleetOptions, FleetShard, proxy::Proxy, rows, wait};
 
-use crate::{LIMIT, all_rows, fleet, small_queues};
+use crate::{LIMIT, all_rows, fleet, one_full_partition};
 
 /// Puts a further shard into the fleet, which is reached through a proxy, and a customer of that name onto it.
 async fn shard_behind_a_proxy(fleet: &mut Fleet) -> (FleetShard, Proxy) {
@@ -42,7 +42,7 @@ async fn a_commit_whose_answer_is_lost_neither_loses_nor_doubles_a_row() {
 
 #[tokio::test]
 async fn a_shard_that_hangs_without_a_word_delays_no_other() {
-    let options = FleetOptions { shard_count: 1, writer_args: small_queues(), ..FleetOptions::default() };
+    let options = FleetOptions { shard_count: 1, ..one_full_partition() };
     let mut fleet = fleet(Flavor::Postgres, options).await;
     let (shard, proxy) = shard_behind_a_proxy(&mut fleet).await;
     fleet.admin().unwrap().place("near", "shard1").await.unwrap();

@@ -3,12 +3,11 @@
 use sluice_shard::Flavor;
 use sluice_testbed::{FleetOptions, rows, wait};
 
-use crate::{LIMIT, all_rows, fleet, small_queues};
+use crate::{LIMIT, all_rows, fleet, one_full_partition};
 
 #[tokio::test]
 async fn a_shard_that_is_down_delays_no_other_and_catches_up_by_itself() {
-    let options = FleetOptions { writer_args: small_queues(), ..FleetOptions::default() };
-    let mut fleet = fleet(Flavor::Postgres, options).await;
+    let mut fleet = fleet(Flavor::Postgres, one_full_partition()).await;
     let admin = fleet.admin().unwrap();
     for (customer, shard) in ["1", "2", "3"].iter().zip(["shard1", "shard2", "shard3"]) {
         admin.place(customer, shard).await.unwrap();
