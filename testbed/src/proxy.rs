@@ -111,9 +111,10 @@ async fn pass(
                 n => {
                     server.write_all(&asked[..n]).await?;
                     if faults.loses_answer_to(&asked[..n]) {
-                        // It has come: the commit is carried out. And it goes no further.
-                        server.read(&mut answered).await?;
-                        faults.lost.fetch_add(1, Ordering::SeqCst);
+                        // Once it comes, the commit is carried out. And it goes no further.
+                        if server.read(&mut answered).await? > 0 {
+                            faults.lost.fetch_add(1, Ordering::SeqCst);
+                        }
                         return Ok(());
                     }
                 }
