@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # The original's two questions, shard by shard: how many rows, of how many distinct customers?
 #
-#   DIRECTORY_URL=http://127.0.0.1:7070 scripts/verify.sh
+#   DIRECTORY_URL=http://127.0.0.1:7070 DIRECTORY_TOKEN=.. scripts/verify.sh
 #
-# It shares no code with what it checks. It asks the directory only where the shards are, and counts with psql and
-# sqlite3 alone. Passwords go through the environment (PGPASSWORD), never onto a command line that others can list.
+# It shares no code with what it checks. It asks the directory only where the shards are, and counts with psql,
+# mariadb and sqlite3 alone. Passwords go through the environment (PGPASSWORD, MYSQL_PWD), never onto a command line that others can list.
 # Exit status: 0 every shard answered, 1 one did not, 2 the directory did not or a tool is missing.
 
 set -euo pipefail
@@ -13,7 +13,7 @@ directory_url=${DIRECTORY_URL:-http://127.0.0.1:7070}
 readonly query='SELECT COUNT(*), COUNT(DISTINCT customer_id) FROM person'
 
 usage() {
-    echo "usage: [DIRECTORY_URL=http://127.0.0.1:7070] $0"
+    echo "usage: [DIRECTORY_URL=http://127.0.0.1:7070] [DIRECTORY_TOKEN=..] $0"
 }
 
 need() {
@@ -26,9 +26,14 @@ need() {
 # One shard a line: name, flavor, host, port, user, password, database. The separator is a control character, so that
 # empty fields and fields with spaces come through `read` as they are.
 readonly separator=$'\x1f'
+token() {
+    [[ -z ${DIRECTORY_TOKEN:-} ]] || printf 'Authorization: Bearer %s\n' "$DIRECTORY_TOKEN"
+}
+
 shards() {
     local answer
-    answer=$(curl --fail --silent --show-error --max-time 10 "${directory_url%/}/shards/credentials") || return
+    # curl reads the token from a pipe: nobody can list it.
+    answer=$(curl --fail --silent --show-error --max-time 10 --header @<(token) "${directory_url%/}/shards/credentials") || return
     printf '%s' "$answer" | python3 -c '
 import json, sys
 for shard in json.load(sys.stdin)["shards"]:
@@ -47,6 +52,12 @@ ask_postgres() { # host port user password database
         --set=ON_ERROR_STOP=1 --command="$query" </dev/null
 }
 
+ask_mysql() { # host port user password database
+    need mariadb "ask MySQL or MariaDB" || return
+    MYSQL_PWD=$4 mariadb --no-defaults --protocol=tcp --connect-timeout=10 --host="$1" --port="$2" --user="$3" \
+        --batch --skip-column-names --execute="$query" "$5" </dev/null | tr '\t' ' '
+}
+
 ask_sqlite() { # path
     need sqlite3 "ask SQLite" || return
     if [[ ! -f $1 ]]; then
@@ -59,6 +70,7 @@ ask_sqlite() { # path
 ask() { # flavor host port user password database
     case $1 in
         postgres) ask_postgres "$2" "$3" "$4" "$5" "$6" ;;
+        mysql) ask_mysql "$2" "$3" "$4" "$5" "$6" ;;
         sqlite) ask_sqlite "$6" ;;
         *)
             echo "$0: cannot ask a shard of the flavor $1" >&2

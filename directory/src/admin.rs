@@ -7,11 +7,12 @@ use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_FULL_CONDENSED};
 use reqwest::Method;
 use secrecy::SecretString;
 use serde::Serialize;
-use sluice_shard::Flavor;
+use sluice_service::tokens::Token;
+use sluice_shard::{CustomerColumn, Flavor, ShardAddress};
 
 use crate::{
-    api::{CustomerRoutes, ListedShard, NewShard, Place, Shards},
-    cli::{AdminArgs, CustomerCommand, Output, ShardAddArgs, ShardCommand},
+    api::{CustomerRoutes, ListedShard, NewShard, Place, ShardChange, Shards},
+    cli::{AdminArgs, CustomerCommand, Output, PasswordArgs, ShardAddArgs, ShardCommand, ShardSetArgs},
     transport::{DirectoryError, Http},
 };
 
@@ -28,6 +29,17 @@ pub async fn shard(admin: &AdminArgs, command: ShardCommand) -> anyhow::Result<(
             let new = new_shard(*args)?;
             let added: ListedShard = call(admin, Method::POST, "/shards", Some(&new)).await?;
             report(admin.output, &added, |added| shard_table(std::slice::from_ref(added)))
+        }
+        ShardCommand::Set(args) => {
+            let (name, change) = shard_change(*args)?;
+            let path = format!("/shards/{name}");
+            let changed: ListedShard = call(admin, Method::PATCH, &path, Some(&change)).await?;
+            report(admin.output, &changed, |changed| shard_table(std::slice::from_ref(changed)))
+        }
+        ShardCommand::Remove { name } => {
+            call::<()>(admin, Method::DELETE, &format!("/shards/{name}"), None::<&()>).await?;
+            let listed: Shards<ListedShard> = call(admin, Method::GET, "/shards", None::<&()>).await?;
+            report(admin.output, &listed, |listed| shard_table(&listed.shards))
         }
         ShardCommand::List => {
             let listed: Shards<ListedShard> = call(admin, Method::GET, "/shards", None::<&()>).await?;
@@ -56,9 +68,14 @@ async fn call<A: serde::de::DeserializeOwned>(
     path: &str,
     body: Option<&impl Serialize>,
 ) -> anyhow::Result<A> {
-    let http = Http::new(&admin.directory_url, LIMIT).context("--directory-url (DIRECTORY_URL)")?;
+    let token = Token::either(admin.token.as_ref(), admin.token_file.as_deref());
+    let token = token.context("--token-file (DIRECTORY_TOKEN)")?;
+    let http = Http::new(&admin.directory_url, LIMIT).context("--directory-url (DIRECTORY_URL)")?.with(token);
     let body = body.map(serde_json::to_vec).transpose()?;
     http.call(method, path, body).await.map_err(|error| match error {
+        DirectoryError::Problem(problem) if matches!(problem.status, 401 | 403) => {
+            anyhow!("{problem}; name the administrator's with --token-file (or DIRECTORY_TOKEN)")
+        }
         DirectoryError::Problem(problem) => {
             let again = if problem.retry_safe { "; the same command may be given again" } else { "" };
             anyhow!("{problem}{again}")
@@ -73,8 +90,8 @@ async fn call<A: serde::de::DeserializeOwned>(
 }
 
 fn new_shard(args: ShardAddArgs) -> anyhow::Result<NewShard> {
-    let password = password(&args)?;
-    let ShardAddArgs { name, flavor, host, port, user, password_env: _, password_file: _, database, pool } = args;
+    let (password, password_file) = (password(&args.password)?.unwrap_or_default(), args.password.password_file);
+    let ShardAddArgs { name, flavor, host, port, user, password: _, database, pool, weight } = args;
     // The directory and the writers have other working folders than whoever types the command.
     let database = match flavor {
         Flavor::Sqlite if !database.is_empty() => {
@@ -83,22 +100,32 @@ fn new_shard(args: ShardAddArgs) -> anyhow::Result<NewShard> {
         }
         _ => database,
     };
-    Ok(NewShard { name, flavor, host, port, user, password, database, pool })
+    Ok(NewShard { name, flavor, host, port, user, password, password_file, database, pool, weight })
 }
 
-fn password(args: &ShardAddArgs) -> anyhow::Result<SecretString> {
-    let text = match (&args.password_env, &args.password_file) {
-        (Some(variable), _) => {
+fn shard_change(args: ShardSetArgs) -> anyhow::Result<(String, ShardChange)> {
+    let (password, password_file) = (password(&args.password)?, args.password.password_file);
+    let ShardSetArgs { name, state, weight, host, port, user, password: _, database } = args;
+    let change = ShardChange { state, weight, host, port, user, password, password_file, database };
+    let nothing = state.is_none() && weight.is_none() && !change.changes_the_address();
+    anyhow::ensure!(!nothing, "what is to change? See directory shard set --help");
+    Ok((name, change))
+}
+
+/// The password that was given here and now.
+fn password(args: &PasswordArgs) -> anyhow::Result<Option<SecretString>> {
+    let text = match &args.password_env {
+        Some(variable) => {
             std::env::var(variable).with_context(|| format!("--password-env: cannot read the variable {variable}"))?
         }
-        (None, Some(path)) => {
-            let text = std::fs::read_to_string(path);
-            let text = text.with_context(|| format!("--password-file: cannot read {}", path.display()))?;
-            text.trim_end_matches(['\r', '\n']).to_owned()
+        None if args.password_stdin => {
+            let mut line = String::new();
+            std::io::stdin().read_line(&mut line).context("--password-stdin")?;
+            line.trim_end_matches(['\r', '\n']).to_owned()
         }
-        (None, None) => String::new(),
+        None => return Ok(None),
     };
-    Ok(text.into())
+    Ok(Some(text.into()))
 }
 
 #[expect(clippy::print_stdout, reason = "the report is what the command is for")]
@@ -121,22 +148,39 @@ fn right(number: impl ToString) -> Cell {
 }
 
 fn shard_table(shards: &[ListedShard]) -> Table {
-    let mut table = table(&["shard", "flavor", "host", "port", "user", "database", "pool", "state", "customers"]);
+    let mut table = table(&["shard", "state", "pool", "weight", "customers", "rows", "size", "answers", "database"]);
+    let about = |number: Option<u64>, form: fn(u64) -> String| right(number.map(form).unwrap_or_default());
     for shard in shards {
-        let port = if shard.port == 0 { String::new() } else { shard.port.to_string() };
         table.add_row([
             Cell::new(&shard.name),
-            Cell::new(shard.flavor),
-            Cell::new(&shard.host),
-            right(port),
-            Cell::new(&shard.user),
-            Cell::new(&shard.database),
-            Cell::new(shard.pool),
             Cell::new(shard.state),
+            Cell::new(shard.pool),
+            right(shard.weight),
             right(shard.customers),
+            about(shard.rows, |rows| rows.to_string()),
+            about(shard.bytes, size),
+            Cell::new(shard.trouble.as_deref().map_or("yes".to_owned(), |trouble| format!("no: {trouble}"))),
+            Cell::new(place(shard)),
         ]);
     }
     table
+}
+
+/// Where a shard is, as an URL without a password.
+fn place(shard: &ListedShard) -> String {
+    let ListedShard { flavor, host, port, user, database, .. } = shard.clone();
+    let (password, customer_column) = (SecretString::default(), CustomerColumn::default());
+    ShardAddress { flavor, host, port, user, password, database, customer_column }.to_string()
+}
+
+/// Bytes for people, in binary units.
+fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let unit = (bytes.max(1).ilog2() / 10).min(4);
+    let whole = 1_u64 << (10 * unit);
+    let tenths = u128::from(bytes) * 10 / u128::from(whole);
+    let name = UNITS[unit as usize];
+    if unit == 0 { format!("{bytes} {name}") } else { format!("{}.{} {name}", tenths / 10, tenths % 10) }
 }
 
 fn route_table(customer: &CustomerRoutes) -> Table {
@@ -153,7 +197,10 @@ mod tests {
     use secrecy::ExposeSecret;
 
     use super::*;
-    use crate::cli::{Cli, Command};
+    use crate::{
+        api::ShardState,
+        cli::{Cli, Command},
+    };
 
     fn add(args: &[&str]) -> anyhow::Result<NewShard> {
         let line = [&["directory", "shard", "add", "a", "--flavor"], args].concat();
@@ -172,16 +219,38 @@ mod tests {
     }
 
     #[test]
-    fn a_password_comes_from_a_file_without_its_line_end() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), " hunter2 \r\n").unwrap();
-        let path = file.path().to_str().unwrap();
-        let new = add(&["postgres", "--database", "d", "--password-file", path]).unwrap();
-        assert_eq!(new.password.expose_secret(), " hunter2 ");
-        assert!(!format!("{new:?}").contains("hunter2"));
-        let both = add(&["postgres", "--database", "d", "--password-file", path, "--password-env", "X"]);
+    fn a_password_comes_from_one_place_and_a_file_is_only_named() {
+        let new = add(&["postgres", "--database", "d", "--password-file", "/run/secrets/db"]).unwrap();
+        assert_eq!(new.password_file.unwrap(), std::path::Path::new("/run/secrets/db"));
+        assert_eq!(new.password.expose_secret(), "");
+        let both = add(&["postgres", "--database", "d", "--password-file", "/p", "--password-env", "X"]);
         assert!(both.unwrap_err().to_string().contains("cannot be used with"));
         let missing = add(&["postgres", "--database", "d", "--password-env", "NO_SUCH_VARIABLE_HERE"]);
         assert!(missing.unwrap_err().to_string().contains("NO_SUCH_VARIABLE_HERE"));
+        let given = add(&["postgres", "--database", "d", "--password-env", "PATH"]).unwrap();
+        assert_eq!(given.password.expose_secret(), std::env::var("PATH").unwrap());
+        assert!(!format!("{given:?}").contains(given.password.expose_secret()));
+    }
+
+    #[test]
+    fn a_change_of_nothing_is_refused() {
+        let change = |more: &[&str]| match Cli::try_parse_from([&["directory", "shard", "set", "a"], more].concat())
+            .unwrap()
+            .command
+        {
+            Command::Shard(ShardCommand::Set(args)) => shard_change(*args),
+            other => panic!("{other:?}"),
+        };
+        assert!(change(&[]).unwrap_err().to_string().contains("--help"));
+        assert_eq!(change(&["--state", "draining"]).unwrap().1.state, Some(ShardState::Draining));
+    }
+
+    #[test]
+    fn sizes_are_told_in_the_unit_that_fits() {
+        let told = [(0, "0 B"), (1_023, "1023 B"), (1_024, "1.0 KiB"), (1 << 20, "1.0 MiB"), (3 << 29, "1.5 GiB")];
+        for (bytes, wanted) in told {
+            assert_eq!(size(bytes), wanted);
+        }
+        assert_eq!(size(u64::MAX), "16777215.9 TiB");
     }
 }

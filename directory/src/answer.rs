@@ -1,17 +1,19 @@
 //! Every question of the API and its answer, whichever face it came through.
+//!
+//! Questions about customers stand here, those about shards in `shards.rs`.
+
+mod shards;
 
 use axum::http::StatusCode;
 use sluice_model::{CustomerId, Position};
 use sluice_service::Problem;
+use sluice_shard::CustomerColumn;
 
 use crate::{
-    api::{
-        CustomerRoutes, Destination, ListedShard, MAX_QUESTIONS, NewShard, ReadQuestions, Route, RouteAnswer, Routes,
-        ShardCredentials, Shards, WriteQuestions,
-    },
+    api::{CustomerRoutes, Destination, MAX_QUESTIONS, ReadQuestions, Route, RouteAnswer, Routes, WriteQuestions},
     placement::{Policy, Question},
-    registration::{Registrar, chain, validate},
-    store::{Placing, ResolveError, Store, StoreError},
+    registration::{Registrar, chain},
+    store::{PasswordError, Placing, ResolveError, Store, StoreError, StoredShard},
 };
 
 /// The opened directory.
@@ -20,16 +22,16 @@ pub struct Directory {
     store: Store,
     registrar: Registrar,
     policy: Policy,
+    customer_column: CustomerColumn,
 }
 
 impl Directory {
-    /// A directory over this store, for shards of the registrar's journal.
-    pub fn new(store: Store, registrar: Registrar, policy: Policy) -> Self {
-        Self { store, registrar, policy }
+    /// A directory over this store, for shards of the registrar's journal, in which the customer's column has this name.
+    pub fn new(store: Store, registrar: Registrar, policy: Policy, customer_column: CustomerColumn) -> Self {
+        Self { store, registrar, policy, customer_column }
     }
 
-    /// The store beneath, for a test that arranges something in it.
-    #[cfg(test)]
+    /// The store beneath.
     pub(crate) fn store(&self) -> &Store {
         &self.store
     }
@@ -86,51 +88,6 @@ impl Directory {
         Ok(Routes { routes: questions.customers.iter().map(newest).collect() })
     }
 
-    /// Every shard, without passwords.
-    ///
-    /// # Errors
-    /// 503 where the store fails.
-    pub async fn shards(&self) -> Result<Shards<ListedShard>, Problem> {
-        let shards = self.store.shards().await.map_err(unavailable)?;
-        Ok(Shards { shards: shards.into_iter().map(Into::into).collect() })
-    }
-
-    /// Every shard, with passwords.
-    ///
-    /// # Errors
-    /// 503 where the store fails.
-    pub async fn credentials(&self) -> Result<Shards<ShardCredentials>, Problem> {
-        let shards = self.store.shards().await.map_err(unavailable)?;
-        Ok(Shards { shards: shards.into_iter().map(|stored| stored.shard).collect() })
-    }
-
-    /// Makes a database a shard: prepares it, and only then lets routes name it.
-    ///
-    /// # Errors
-    /// 422 for a bad field, 409 for a name that is taken, 503 where the journal does not answer, and what
-    /// [`Registrar::prepare`] says.
-    pub async fn register(&self, new: NewShard) -> Result<ListedShard, Problem> {
-        let new = validate(new)?;
-        let _turn = self.registrar.turn().await;
-        if self.store.shard(&new.name).await.map_err(unavailable)?.is_some() {
-            return Err(taken(&new.name));
-        }
-        let announced = self.registrar.announce(&new.name).await?;
-        let prepared = self.registrar.prepare(&new, announced.as_ref()).await;
-        let added = match prepared {
-            // Where nobody knows whether it is stored, the announcement stands: it ends by itself.
-            Ok(()) => self.store.add_shard(&new).await.map_err(unavailable)?,
-            Err(_) => false,
-        };
-        self.registrar.withdraw(announced).await;
-        prepared?;
-        if !added {
-            return Err(taken(&new.name));
-        }
-        tracing::info!(shard = new.name, flavor = %new.flavor, database = new.database, "shard registered");
-        Ok(self.stored(&new.name).await?.listed(0))
-    }
-
     /// A customer's routes.
     ///
     /// # Errors
@@ -159,10 +116,7 @@ impl Directory {
             Placing::Taken(tenant) => {
                 conflict("shard_taken", format!("shard {shard} is dedicated, and customer {tenant} is on it"))
             }
-            Placing::NoSuchShard => {
-                let detail = format!("there is no shard {shard:?}; `directory shard list` names them");
-                Err(Problem::new(StatusCode::NOT_FOUND, "no_such_shard", detail).at("/shard"))
-            }
+            Placing::NoSuchShard => Err(no_such_shard(shard).at("/shard")),
         }
     }
 
@@ -182,14 +136,17 @@ impl Directory {
     }
 
     async fn destination(&self, route: Route) -> Result<Destination, Problem> {
-        Ok(self.stored(&route.shard).await?.destination(route.from))
+        let stored = self.stored(&route.shard).await?;
+        let password = self.store.password(&stored).await;
+        let password = password.map_err(|error| password_unreadable(&stored.name, &error))?;
+        Ok(stored.with_password(password).destination(route.from))
     }
 
-    async fn stored(&self, name: &str) -> Result<ShardCredentials, Problem> {
+    async fn stored(&self, name: &str) -> Result<StoredShard, Problem> {
         let stored = self.store.shard(name).await.map_err(unavailable)?;
         let gone =
             || Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "shard_gone", format_args!("shard {name} is gone"));
-        Ok(stored.ok_or_else(gone)?.shard)
+        stored.ok_or_else(gone)
     }
 }
 
@@ -208,9 +165,14 @@ fn unknown(customer: &CustomerId, at: Option<Position>) -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "unknown_customer", detail).at("path: customer")
 }
 
-fn taken(name: &str) -> Problem {
-    let detail = format!("there is a shard {name} already; `directory shard list` shows it");
-    Problem::new(StatusCode::CONFLICT, "shard_exists", detail).at("/name")
+fn password_unreadable(shard: &str, error: &PasswordError) -> Problem {
+    let detail = format!("shard {shard}: {}", chain(error));
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "password_unreadable", detail).retry_after(5)
+}
+
+fn no_such_shard(name: &str) -> Problem {
+    let detail = format!("there is no shard {name:?}; `directory shard list` names them");
+    Problem::new(StatusCode::NOT_FOUND, "no_such_shard", detail)
 }
 
 fn unresolved(error: ResolveError) -> Problem {

@@ -7,7 +7,7 @@ mod shard;
 
 pub use json::parse;
 use serde::{Deserialize, Serialize, Serializer};
-pub use shard::{Destination, ListedShard, NewShard, Pool, ShardCredentials, ShardState, Shards};
+pub use shard::{Destination, ListedShard, NewShard, Pool, ShardChange, ShardCredentials, ShardState, Shards};
 use sluice_model::{CustomerId, Position};
 
 /// The most questions of one request. More would hold the store's write lock for long; the client cuts by itself.

@@ -1,30 +1,33 @@
 //! The command line: `directory serve`, and what an administrator asks of a running directory.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use secrecy::SecretString;
 use sluice_model::CustomerId;
 use sluice_service::{nats::NatsArgs, telemetry::TelemetryArgs};
-use sluice_shard::Flavor;
+use sluice_shard::{CustomerColumn, Flavor};
 use tokio::net::TcpListener;
 
 use crate::{
-    api::Pool,
+    access::AccessArgs,
+    api::{Pool, ShardState},
     placement::Policy,
     service::{self, Config},
 };
 
 const EXAMPLES: &str = "\
 Examples:
-  directory serve --meta sqlite:///var/lib/sluice/directory.db
+  directory serve --meta sqlite:///var/lib/sluice/directory.db --reader-token-file reader --admin-token-file admin
   directory shard add eu-1 --flavor postgres --host 10.0.0.5 --user sluice --password-env PGPASSWORD --database people
   directory shard add tiny --flavor sqlite --database /var/lib/sluice/tiny.db
   directory shard list
+  directory shard set eu-1 --state draining
   directory customer place 42 eu-1
   directory customer show 42 -o json
 
-All but `serve` talk to a running directory: see --directory-url.";
+All but `serve` talk to a running directory: see --directory-url and --token-file.";
 
 /// Knows the shards, and where each customer's rows belong.
 #[derive(Debug, Parser)]
@@ -44,6 +47,12 @@ pub struct AdminArgs {
     /// The running directory that the administrator's commands talk to.
     #[arg(long, global = true, env = "DIRECTORY_URL", default_value = "http://127.0.0.1:7070")]
     pub directory_url: String,
+    /// The file with the administrator's token.
+    #[arg(long, global = true, env = "DIRECTORY_TOKEN_FILE", value_name = "PATH")]
+    pub token_file: Option<PathBuf>,
+    /// Instead of the file, the token; better given by the environment than on a command line that others can list.
+    #[arg(long, global = true, env = "DIRECTORY_TOKEN", hide_env_values = true, conflicts_with = "token_file")]
+    pub token: Option<SecretString>,
     /// How to report: a table for people, or JSON as the HTTP API has it.
     #[arg(short, long, global = true, value_enum, default_value_t = Output::Table)]
     pub output: Output,
@@ -63,7 +72,7 @@ pub enum Output {
 pub enum Command {
     /// Run the directory: HTTP and NATS.
     Serve(Box<ServeArgs>),
-    /// The shards: register one, list them.
+    /// The shards: register one, change one, list them.
     #[command(subcommand)]
     Shard(ShardCommand),
     /// The customers: where one is, put one somewhere.
@@ -77,13 +86,24 @@ pub struct ServeArgs {
     /// Where to listen for HTTP.
     #[arg(long, env = "DIRECTORY_LISTEN", default_value = "127.0.0.1:7070")]
     pub listen: SocketAddr,
-    /// Listen on an address that other machines can reach, although callers need not prove who they are yet and the
-    /// answers hold the shards' passwords.
-    #[arg(long, env = "DIRECTORY_INSECURE")]
-    pub insecure: bool,
-    /// The meta database, sqlite://PATH; made where it is missing, readable for its owner only.
-    #[arg(long, env = "DIRECTORY_META", default_value = "sqlite://directory.db")]
-    pub meta: String,
+    /// Who is answered.
+    #[command(flatten)]
+    pub access: AccessArgs,
+    /// The meta database: sqlite://PATH, made where it is missing, readable for its owner only; or
+    /// postgres://USER:PASSWORD@HOST:PORT/DATABASE, for several directories at once.
+    #[arg(long, env = "DIRECTORY_META", default_value = "sqlite://directory.db", hide_env_values = true)]
+    pub meta: SecretString,
+    /// The file with the key that the shards' passwords are sealed with in the meta database [default: the SQLite database's path
+    /// with .key after it]. The first directory of a new meta database makes it; without it nobody can open the passwords.
+    #[arg(long, env = "DIRECTORY_KEY_FILE", value_name = "PATH")]
+    pub key_file: Option<PathBuf>,
+    /// What the column of person is called that says whose a row is, in every shard. Writers have to be told the same.
+    #[arg(long, env = "SHARDING_IDENTIFIER_FIELD", default_value_t)]
+    pub sharding_identifier_field: CustomerColumn,
+    /// How often each shard is asked how much it holds and whether it answers, in seconds. Too low: connections for nothing. Too
+    /// high: new customers are placed by what was there long ago.
+    #[arg(long, env = "DIRECTORY_MEASURE_S", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub measure_s: u64,
     /// What becomes of a customer that nobody has placed: it goes to the least loaded shared shard, or its events
     /// become dead letters.
     #[arg(long, env = "DIRECTORY_PLACEMENT", value_enum, default_value_t = Policy::Auto)]
@@ -105,25 +125,22 @@ impl ServeArgs {
     /// # Errors
     /// Where the address is not to be listened on, or [`service::run`] fails.
     pub async fn run(self) -> anyhow::Result<()> {
-        let address = self.address()?;
         sluice_service::telemetry::init(&self.telemetry)?;
+        let (address, tokens) = (self.listen, self.access.tokens(self.listen)?);
         let shutdown = sluice_service::shutdown::on_signal()?;
         let listener = TcpListener::bind(address).await;
         let listener = listener.with_context(|| format!("cannot listen on {address}; name another with --listen"))?;
         let nats = sluice_service::nats::connect(&self.nats, "directory").await?;
-        let config = Config { meta: self.meta, placement: self.placement, journal: self.journal };
+        let config = Config {
+            meta: self.meta,
+            key_file: self.key_file,
+            customer_column: self.sharding_identifier_field,
+            measure: Duration::from_secs(self.measure_s),
+            placement: self.placement,
+            journal: self.journal,
+            tokens,
+        };
         service::run(config, listener, nats, shutdown).await
-    }
-
-    fn address(&self) -> anyhow::Result<SocketAddr> {
-        anyhow::ensure!(
-            self.listen.ip().is_loopback() || self.insecure,
-            "{} can be reached from other machines, and anybody who reaches it could read the shards' passwords: \
-             callers need not prove who they are yet. Listen on 127.0.0.1, or, behind something that keeps strangers \
-             out, add --insecure",
-            self.listen
-        );
-        Ok(self.listen)
     }
 }
 
@@ -139,8 +156,66 @@ Examples:
 
 It may be repeated after a failure. A database that is a shard already, under another name, is refused.")]
     Add(Box<ShardAddArgs>),
-    /// Every shard, with the number of customers placed on it. Never a password.
+    /// Change a shard: whether it takes new customers, its weight, or how the same database is reached.
+    #[command(after_help = "\
+Examples:
+  directory shard set eu-1 --state draining
+  directory shard set eu-1 --weight 4
+  directory shard set eu-1 --password-env NEW_PASSWORD
+  directory shard set eu-1 --host 10.0.0.6
+
+Another address or password is tried first, and has to lead to the same database. Writers go by it within seconds, without a restart.")]
+    Set(Box<ShardSetArgs>),
+    /// Take a closed shard out that no customer is, or was, on. Its database stays as it is.
+    Remove {
+        /// Its name.
+        name: String,
+    },
+    /// Every shard: its state, customers, rows and size, and whether it answers. Never a password.
     List,
+}
+
+/// How a password is given. Never on the command line itself, which others can list.
+#[derive(Debug, Clone, Default, Args)]
+pub struct PasswordArgs {
+    /// The environment variable that holds the user's password.
+    #[arg(long, value_name = "VAR", conflicts_with_all = ["password_stdin", "password_file"])]
+    pub password_env: Option<String>,
+    /// Read the user's password from standard input, up to the end of the line.
+    #[arg(long, conflicts_with = "password_file")]
+    pub password_stdin: bool,
+    /// The file, where the directory runs, that holds the user's password. The directory keeps the path and reads the file whenever
+    /// somebody is told the password: so it may change, and stands nowhere else.
+    #[arg(long, value_name = "PATH")]
+    pub password_file: Option<PathBuf>,
+}
+
+/// What is to become of a shard.
+#[derive(Debug, Args)]
+pub struct ShardSetArgs {
+    /// Its name.
+    pub name: String,
+    /// Whether it takes new customers: open does; draining and closed do not. Those that it has stay.
+    #[arg(long, value_enum)]
+    pub state: Option<ShardState>,
+    /// How much of its pool's load it is to take, as against the others: 1 to 1000.
+    #[arg(long)]
+    pub weight: Option<u16>,
+    /// Where the same database is reached now.
+    #[arg(long)]
+    pub host: Option<String>,
+    /// Its port.
+    #[arg(long)]
+    pub port: Option<u16>,
+    /// Its user.
+    #[arg(long)]
+    pub user: Option<String>,
+    /// The user's new password.
+    #[command(flatten)]
+    pub password: PasswordArgs,
+    /// What the same database is called now.
+    #[arg(long)]
+    pub database: Option<String>,
 }
 
 /// A database that is to become a shard.
@@ -148,10 +223,10 @@ It may be repeated after a failure. A database that is a shard already, under an
 pub struct ShardAddArgs {
     /// What to call it: [a-z0-9][a-z0-9_-]{0,62}.
     pub name: String,
-    /// The engine: postgres or sqlite.
+    /// The engine: postgres, mysql (also for MariaDB) or sqlite.
     #[arg(long)]
     pub flavor: Flavor,
-    /// Host name or address, or the folder of a Unix socket. Not for SQLite.
+    /// Host name or address, or for PostgreSQL the folder of a Unix socket. Not for SQLite.
     #[arg(long, default_value = "")]
     pub host: String,
     /// TCP port [default: the engine's usual one]. Not for SQLite.
@@ -160,18 +235,18 @@ pub struct ShardAddArgs {
     /// Database user. Not for SQLite.
     #[arg(long, default_value = "")]
     pub user: String,
-    /// The environment variable that holds the user's password.
-    #[arg(long, value_name = "VAR", conflicts_with = "password_file")]
-    pub password_env: Option<String>,
-    /// The file that holds the user's password; line ends after it are left out.
-    #[arg(long, value_name = "PATH")]
-    pub password_file: Option<PathBuf>,
+    /// The user's password. Not for SQLite.
+    #[command(flatten)]
+    pub password: PasswordArgs,
     /// Database name; for SQLite the file's path.
     #[arg(long)]
     pub database: String,
     /// Which customers it takes: any number by placement, or exactly one by hand.
     #[arg(long, value_enum, default_value_t = Pool::Shared)]
     pub pool: Pool,
+    /// How much of its pool's load it is to take, as against the others: 1 to 1000.
+    #[arg(long, default_value_t = 1)]
+    pub weight: u16,
 }
 
 /// What can be done about customers.
@@ -210,13 +285,18 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_others_can_reach_needs_to_be_asked_for_twice() {
-        assert!(serve(&["--listen", "127.0.0.1:1"]).address().is_ok());
-        assert!(serve(&["--listen", "[::1]:1"]).address().is_ok());
+    fn whoever_listens_is_told_apart_by_address_tokens_and_wish() {
+        let tokens = |args: &[&str]| {
+            let serve = serve(args);
+            serve.access.tokens(serve.listen).map(|tokens| tokens.are_wanted()).map_err(|error| error.to_string())
+        };
+        for here in ["127.0.0.1:1", "[::1]:1"] {
+            assert!(tokens(&["--listen", here]).unwrap_err().contains("--insecure"));
+            assert_eq!(tokens(&["--listen", here, "--insecure"]), Ok(false));
+        }
         for open in ["0.0.0.0:1", "[::]:1", "10.0.0.1:1"] {
-            let error = serve(&["--listen", open]).address().unwrap_err().to_string();
-            assert!(error.contains("passwords") && error.contains("--insecure"), "{error}");
-            assert!(serve(&["--listen", open, "--insecure"]).address().is_ok());
+            assert!(tokens(&["--listen", open, "--insecure"]).unwrap_err().contains("passwords"));
+            assert_eq!(tokens(&["--listen", open, "--admin-token", "0123456789abcdef"]), Ok(true));
         }
     }
 }

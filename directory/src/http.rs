@@ -2,6 +2,8 @@
 
 #[cfg(test)]
 pub(crate) mod tests;
+#[cfg(test)]
+mod token_tests;
 
 use std::{
     sync::{Arc, OnceLock},
@@ -17,17 +19,20 @@ use axum::{
     http::{StatusCode, header, request::Parts},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{get, patch, post},
 };
 use serde::de::DeserializeOwned;
 use sluice_model::CustomerId;
-use sluice_service::Problem;
+use sluice_service::{
+    Problem,
+    tokens::{Role, Tokens},
+};
 
 use crate::{
     answer::Directory,
     api::{
         self, AtQuery, CustomerRoutes, Destination, ListedShard, NewShard, Place, ReadQuestions, Route, RouteAnswer,
-        Routes, ShardCredentials, Shards, WriteQuestions,
+        Routes, ShardChange, ShardCredentials, Shards, WriteQuestions,
     },
 };
 
@@ -50,21 +55,30 @@ impl Slot {
     }
 }
 
-/// Every path of the face, with `/livez` and `/readyz`.
-pub fn router(slot: Slot) -> Router {
+/// Every path of the face, with `/livez` and `/readyz`, which want no token.
+pub fn router(slot: Slot, tokens: Tokens) -> Router {
     let ready = slot.clone();
     let health = sluice_service::http::health(move || {
         let open = ready.0.get().is_some();
         async move { open }
     });
-    Router::new()
+    let tokens = Arc::new(tokens);
+    let only = |role| middleware::from_fn_with_state((Arc::clone(&tokens), role), check_token);
+    let readers = Router::new()
         .route("/write/{customer}", get(write_one))
         .route("/read/{customer}", get(read_one))
         .route("/write", post(write_many))
         .route("/read", post(read_many))
-        .route("/shards", get(list_shards).post(register_shard))
         .route("/shards/credentials", get(credentials))
+        .route_layer(only(Role::Reader));
+    let administrators = Router::new()
+        .route("/shards", get(list_shards).post(register_shard))
+        .route("/shards/{shard}", patch(change_shard).delete(remove_shard))
         .route("/customers/{customer}", get(show_customer).put(place_customer))
+        .route_layer(only(Role::Admin));
+    Router::new()
+        .merge(readers)
+        .merge(administrators)
         .with_state(slot)
         .merge(health)
         .fallback(no_such_path)
@@ -96,7 +110,7 @@ async fn read_many(Open(open): Open, Body(questions): Body<ReadQuestions>) -> An
     open.read_many(questions).await.map(Json)
 }
 
-/// `GET /shards`: `{"shards":[..]}`, by name, with the number of customers on each, never with a password.
+/// `GET /shards`: `{"shards":[..]}`, by name, with state, customers, rows, size and whether it answers; never with a password.
 async fn list_shards(Open(open): Open) -> Answer<Shards<ListedShard>> {
     open.shards().await.map(Json)
 }
@@ -106,13 +120,29 @@ async fn credentials(Open(open): Open) -> Answer<Shards<ShardCredentials>> {
     open.credentials().await.map(Json)
 }
 
-/// `POST /shards` `{"name","flavor","host","port","user","password","database","pool"}`: makes a database a shard. 201.
+/// `POST /shards` `{"name","flavor","host","port","user","password"|"password_file","database","pool","weight"}`: makes a database
+/// a shard. 201.
 /// 422 names a bad field, or says why the database refused; 409 `shard_exists`; 502 where it does not answer.
 async fn register_shard(
     Open(open): Open,
     Body(new): Body<NewShard>,
 ) -> Result<(StatusCode, Json<ListedShard>), Problem> {
     open.register(new).await.map(|shard| (StatusCode::CREATED, Json(shard)))
+}
+
+/// `PATCH /shards/{shard}` `{"state","weight","host","port","user","password"|"password_file","database"}`, any of them. Another
+/// address or password is tried first, and has to lead to the same database. 404 `no_such_shard`; else as `POST /shards`.
+async fn change_shard(
+    Open(open): Open,
+    Path(shard): Path<String>,
+    Body(change): Body<ShardChange>,
+) -> Answer<ListedShard> {
+    open.change(&shard, change).await.map(Json)
+}
+
+/// `DELETE /shards/{shard}`: takes out a closed shard that nobody is, or was, on. 204. 409 `shard_not_closed`, `shard_occupied`.
+async fn remove_shard(Open(open): Open, Path(shard): Path<String>) -> Result<StatusCode, Problem> {
+    open.remove(&shard).await.map(|()| StatusCode::NO_CONTENT)
 }
 
 /// `GET /customers/{customer}`: `{"customer","routes":[{"shard","from"}]}`, the newest last. 404 `unknown_customer`.
@@ -138,6 +168,15 @@ async fn no_such_path(request: Request) -> Problem {
 async fn no_such_method(request: Request) -> Problem {
     let detail = format!("{} is not possible at {}", request.method(), request.uri().path());
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "no_such_method", detail)
+}
+
+async fn check_token(
+    State((tokens, role)): State<(Arc<Tokens>, Role)>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    tokens.check(request.headers(), role)?;
+    Ok(next.run(request).await)
 }
 
 async fn limit_time(request: Request, next: Next) -> Response {

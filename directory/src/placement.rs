@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use sluice_model::{CustomerId, Partition, Position};
+use sluice_shard::Size;
 
 use crate::api::{Route, RouteAnswer};
 
@@ -24,13 +25,48 @@ pub struct Question {
     pub at: Option<Position>,
 }
 
-/// A shard that takes new customers, and how many it has.
+/// A shard that takes new customers, and how much it has to carry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Load {
     /// Its name.
     pub shard: String,
+    /// How much of the pool's load it is to take, as against the others; at least 1.
+    pub weight: u32,
     /// How many customers are placed on it.
     pub customers: u64,
+    /// What was there when it was last measured.
+    pub size: Size,
+    /// How many customers were placed there since then: what they will bring is not in `size` yet.
+    pub newcomers: u64,
+    /// Whether it answered when it was last asked.
+    pub answers: bool,
+}
+
+/// A row counts for at least so many bytes: the statistics of some engines notice rows sooner than bytes, or the other way round.
+const ROW_BYTES: u64 = 64;
+/// Sizes that differ by less are equal: an empty database has some pages too, and statistics are not exact.
+const GRAIN_BYTES: u64 = 1 << 20;
+
+impl Load {
+    /// What is there, in bytes.
+    fn bytes(&self) -> u64 {
+        self.size.bytes.max(self.size.rows.saturating_mul(ROW_BYTES))
+    }
+
+    /// By what shards are compared, the least first: one that answers; then by what is there for each unit of weight, where a
+    /// newcomer counts for as much as the pool's average customer has; where that is about equal, by customers; then by name.
+    fn rank(&self, average: u64) -> (bool, u64, u64, &str) {
+        let weight = u64::from(self.weight.max(1));
+        let bytes = self.bytes().saturating_add(self.newcomers.saturating_mul(average));
+        (!self.answers, bytes / weight / GRAIN_BYTES, self.customers.saturating_mul(1_000) / weight, &self.shard)
+    }
+}
+
+/// What the average customer of these shards has, in bytes.
+fn average(open: &[Load]) -> u64 {
+    let bytes = open.iter().map(|load| u128::from(load.bytes())).sum::<u128>();
+    let customers = open.iter().map(|load| u128::from(load.customers.saturating_sub(load.newcomers))).sum::<u128>();
+    bytes.checked_div(customers).map_or(0, |average| u64::try_from(average).unwrap_or(u64::MAX))
 }
 
 /// What is known of one customer.
@@ -101,13 +137,16 @@ pub fn resolve(
 ) -> Result<(Vec<RouteAnswer>, Changes), NoOpenShard> {
     let mut changes = Changes::default();
     let mut answers = Vec::with_capacity(questions.len());
+    let average = average(open);
     for Question { customer, at } in questions {
         let known = known.entry(customer.clone()).or_default();
         if known.routes.is_empty() {
             match policy {
                 Policy::Auto => {
-                    let target = least_loaded(open).ok_or_else(|| NoOpenShard { customer: customer.clone() })?;
+                    let target =
+                        least_loaded(open, average).ok_or_else(|| NoOpenShard { customer: customer.clone() })?;
                     target.customers += 1;
+                    target.newcomers += 1;
                     let route = Route { shard: target.shard.clone(), from: known.counts_from() };
                     known.routes.push(route.clone());
                     changes.placements.push((customer.clone(), route));
@@ -128,9 +167,8 @@ fn refuse(customer: &CustomerId, at: Option<Position>, known: &mut Known, change
     }
 }
 
-/// The shard with the fewest customers; of equals, the first by name.
-fn least_loaded(open: &mut [Load]) -> Option<&mut Load> {
-    open.iter_mut().min_by(|a, b| (a.customers, &a.shard).cmp(&(b.customers, &b.shard)))
+fn least_loaded(open: &mut [Load], average: u64) -> Option<&mut Load> {
+    open.iter_mut().min_by(|a, b| a.rank(average).cmp(&b.rank(average)))
 }
 
 #[cfg(test)]
@@ -156,7 +194,60 @@ mod tests {
     }
 
     fn loads(list: &[(&str, u64)]) -> Vec<Load> {
-        list.iter().map(|(shard, customers)| Load { shard: (*shard).into(), customers: *customers }).collect()
+        list.iter().map(|(shard, customers)| load(shard, *customers)).collect()
+    }
+
+    /// A shard that was measured when it had these customers, and had nothing worth counting.
+    fn load(shard: &str, customers: u64) -> Load {
+        Load { shard: shard.into(), weight: 1, customers, size: Size::default(), newcomers: 0, answers: true }
+    }
+
+    /// Where so many new customers go, one after the other.
+    fn placed(open: &mut [Load], customers: u32) -> String {
+        let questions: Vec<_> = (0..customers).map(|n| ask(&format!("new{n}"), 9)).collect();
+        let (_, changes) = resolve(&questions, &mut HashMap::new(), open, Policy::Auto).unwrap();
+        changes.placements.iter().map(|(_, route)| route.shard.as_str()).collect()
+    }
+
+    #[test]
+    fn what_is_there_counts_and_not_how_many_customers_it_is_of() {
+        let size = |mib: u64, rows| Size { bytes: mib << 20, rows };
+        let one_giant = Load { size: size(4_000, 40_000_000), ..load("a", 1) };
+        let many_small = Load { size: size(100, 1_000_000), ..load("b", 9_000) };
+        assert_eq!(placed(&mut [one_giant.clone(), many_small.clone()], 4), "bbbb");
+        // Rows that the database's count of bytes does not show yet.
+        let unnoticed = Load { size: size(0, 90_000_000), ..load("c", 1) };
+        assert_eq!(placed(&mut [unnoticed, many_small.clone()], 2), "bb");
+        // Four times the weight, so four times as much may be there.
+        let large = Load { size: size(390, 0), weight: 4, ..load("d", 9_000) };
+        assert_eq!(placed(&mut [large, many_small], 1), "d");
+    }
+
+    #[test]
+    fn differences_below_a_mebibyte_are_none_and_customers_decide() {
+        let full = Load { size: Size { bytes: 400_000, rows: 4_000 }, ..load("a", 3) };
+        let empty = Load { size: Size { bytes: 16_384, rows: 0 }, ..load("b", 5) };
+        assert_eq!(placed(&mut [full, empty], 5), "aaaba");
+        // Twice the weight: twice the customers.
+        assert_eq!(placed(&mut [Load { weight: 2, ..load("a", 0) }, load("b", 0)], 6), "abaaba");
+    }
+
+    #[test]
+    fn between_two_measurings_newcomers_count_as_the_average_customer_does() {
+        let size = |mib: u64| Size { bytes: mib << 20, rows: 0 };
+        // Ten customers have 10 MiB each: the eleventh on `a` counts for as much.
+        let mut open = [Load { size: size(40), ..load("a", 4) }, Load { size: size(60), ..load("b", 6) }];
+        assert_eq!(placed(&mut open, 6), "aaabab");
+        let mut crowded =
+            [Load { size: size(0), newcomers: 50, ..load("a", 50) }, Load { size: size(90), ..load("b", 9) }];
+        assert_eq!(placed(&mut crowded, 2), "bb");
+    }
+
+    #[test]
+    fn a_shard_that_does_not_answer_gets_nobody_while_another_does() {
+        let silent = || Load { answers: false, ..load("a", 0) };
+        assert_eq!(placed(&mut [silent(), load("b", 7)], 2), "bb");
+        assert_eq!(placed(&mut [silent()], 1), "a");
     }
 
     #[test]

@@ -6,21 +6,34 @@
 //! The journal may be trimmed meanwhile. So a registration is announced before it looks where the journal begins, until the
 //! directory names the shard: [`sluice_journal::trim`] says why no trimmer overtakes it then.
 
-use std::time::Duration;
+mod blame;
+mod fields;
+
+use std::{collections::BTreeMap, time::Duration};
 
 use axum::http::StatusCode;
+use futures::TryStreamExt;
 use sluice_journal::{Announced, Journal, JournalError};
-use sluice_model::{PartitionCount, Position};
+use sluice_model::{CustomerId, InvalidCustomerId, Partition, PartitionCount, Position};
 use sluice_service::Problem;
-use sluice_shard::{Class, Flavor, Identity, Shard, ShardAddress, ShardError, register};
+use sluice_shard::{Class, Identity, Shard, ShardAddress, ShardError, Size, StoredPosition, register};
 use tokio::sync::{Mutex, MutexGuard};
 
-use crate::api::NewShard;
+pub use self::fields::{validate, validate_change};
 
 /// How long preparing one database may take. Below the HTTP face's limit, so that the answer can say which it was.
 const PREPARE_LIMIT: Duration = Duration::from_secs(20);
-/// The longest name of a shard.
-const NAME_BYTES: usize = 63;
+
+/// What a database holds that is, or becomes, a shard.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// How far it has read the journal.
+    pub positions: BTreeMap<Partition, StoredPosition>,
+    /// About how much is in it.
+    pub size: Size,
+    /// Whose rows.
+    pub customers: Vec<CustomerId>,
+}
 
 /// Prepares databases.
 #[derive(Debug)]
@@ -89,67 +102,127 @@ impl Registrar {
         }
     }
 
-    /// Writes identity and position rows into the database. May be repeated.
+    /// Takes a shard out of the record of what trimmers have read: nothing is kept for it any more. False where it was not in it.
+    ///
+    /// # Errors
+    /// 503 where the journal does not answer.
+    pub async fn forget(&self, shard: &str) -> Result<bool, Problem> {
+        match &self.log {
+            Log::Journal(journal) => {
+                let forgotten = async { journal.trim_ledger().await?.forget(shard).await };
+                forgotten.await.map_err(|error| journal_unavailable(&error))
+            }
+            #[cfg(test)]
+            Log::Empty(..) => Ok(false),
+        }
+    }
+
+    /// Writes identity and position rows into the database, and looks at what it holds. May be repeated.
     ///
     /// # Errors
     /// 502 where the database does not answer, 422 where it refuses, is another shard already or has stored less than the
     /// journal can add to, 503 where the journal does not answer.
-    pub async fn prepare(&self, new: &NewShard, announced: Option<&Announced>) -> Result<(), Problem> {
+    pub async fn prepare(
+        &self,
+        name: &str,
+        address: &ShardAddress,
+        announced: Option<&Announced>,
+    ) -> Result<Found, Problem> {
         let positions = self.positions(announced).await.map_err(|error| journal_unavailable(&error))?;
+        let identity = self.identity(name);
+        within_limit(address, register(address, &identity, &positions)).await?;
+        let found = self.look(name, address).await?;
+        // Rows that were there before are left as they are: what such a shard lacks may be gone from the journal.
+        let lacking = positions.iter().map(|least| least.position).find_map(|least| {
+            let found = found.positions.get(&least.partition())?.position;
+            (found < least).then_some((found, least))
+        });
+        lacking.map_or(Ok(found), |(found, least)| Err(left_behind(address, found, least)))
+    }
+
+    /// Looks at a database that is this shard.
+    ///
+    /// # Errors
+    /// 502 where it does not answer, 422 where it lets us not in, is another shard, or holds rows of nobody.
+    pub async fn look(&self, name: &str, address: &ShardAddress) -> Result<Found, Problem> {
+        let looking = async {
+            let mut shard = Shard::connect(address, &self.identity(name)).await?;
+            let (positions, size) = (shard.positions().await?, shard.size().await?);
+            let customers: Vec<String> = shard.customers().try_collect().await?;
+            shard.close().await;
+            Ok((positions, size, customers))
+        };
+        let (positions, size, customers) = within_limit(address, looking).await?;
+        let customers = customers.into_iter().map(|text| text.parse().map_err(|error| (text, error)));
+        let customers =
+            customers.collect::<Result<_, _>>().map_err(|(text, error)| rows_of_nobody(address, &text, &error))?;
+        Ok(Found { positions, size, customers })
+    }
+
+    /// Measures a database that is this shard.
+    ///
+    /// # Errors
+    /// As [`Registrar::look`].
+    pub async fn measure(&self, name: &str, address: &ShardAddress) -> Result<Size, Problem> {
+        let measuring = async {
+            let mut shard = Shard::connect(address, &self.identity(name)).await?;
+            let size = shard.size().await?;
+            shard.close().await;
+            Ok(size)
+        };
+        within_limit(address, measuring).await
+    }
+
+    fn identity(&self, name: &str) -> Identity {
         let journal_id = match &self.log {
             Log::Journal(journal) => journal.id(),
             #[cfg(test)]
             Log::Empty(id, _) => id,
         };
-        let identity = Identity { shard: new.name.clone(), journal_id: journal_id.to_owned() };
-        let address = address(new);
-        let stored = async {
-            register(&address, &identity, &positions).await?;
-            let mut shard = Shard::connect(&address, &identity).await?;
-            let stored = shard.positions().await?;
-            shard.close().await;
-            Ok(stored)
-        };
-        let stored = match tokio::time::timeout(PREPARE_LIMIT, stored).await {
-            Ok(stored) => stored.map_err(|error| refusal(&address, &error))?,
-            Err(_) => return Err(unreachable(&address, &format!("no answer within {} s", PREPARE_LIMIT.as_secs()))),
-        };
-        // Rows that were there before are left as they are: what such a shard lacks may be gone from the journal.
-        let lacking = positions.iter().find_map(|least| {
-            let found = stored.get(&least.partition())?.position;
-            (found < *least).then_some((found, *least))
-        });
-        lacking.map_or(Ok(()), |(found, least)| Err(left_behind(&address, found, least)))
+        Identity { shard: name.to_owned(), journal_id: journal_id.to_owned() }
     }
 
-    /// Where a shard that has nothing begins: before the first message that the journal still holds.
-    async fn positions(&self, announced: Option<&Announced>) -> Result<Vec<Position>, JournalError> {
+    /// Where a shard that has nothing begins: before the first message that the journal still holds. With the stamp of the message
+    /// there, if there is one: should the journal lose it, the shard's lane notices.
+    async fn positions(&self, announced: Option<&Announced>) -> Result<Vec<StoredPosition>, JournalError> {
         match &self.log {
             Log::Journal(journal) => {
                 let mut positions = Vec::new();
                 for partition in journal.partitions().all() {
                     let first = journal.bounds(partition).await?.first;
-                    positions.push(announced.map_or(first.previous(), |announced| announced.begin(partition, first)));
+                    let position = announced.map_or(first.previous(), |announced| announced.begin(partition, first));
+                    let stamp = journal.stamp(position).await?.unwrap_or_default();
+                    positions.push(StoredPosition { position, stamp });
                 }
                 Ok(positions)
             }
             #[cfg(test)]
-            Log::Empty(_, partitions) => Ok(partitions.all().map(Position::before_first).collect()),
+            Log::Empty(_, partitions) => Ok(partitions.all().map(|p| Position::before_first(p).into()).collect()),
         }
     }
 }
 
-fn address(new: &NewShard) -> ShardAddress {
-    let NewShard { name: _, flavor, host, port, user, password, database, pool: _ } = new.clone();
-    ShardAddress { flavor, host, port, user, password, database }
+async fn within_limit<T>(
+    address: &ShardAddress,
+    work: impl Future<Output = Result<T, ShardError>>,
+) -> Result<T, Problem> {
+    match tokio::time::timeout(PREPARE_LIMIT, work).await {
+        Ok(done) => done.map_err(|error| refusal(address, &error)),
+        Err(_) => Err(unreachable(address, &format!("no answer within {} s", PREPARE_LIMIT.as_secs())).at("/host")),
+    }
+}
+
+fn rows_of_nobody(address: &ShardAddress, text: &str, error: &InvalidCustomerId) -> Problem {
+    let detail = format!("{address} holds rows of {text:?}, which is {error}; no event can be for it");
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "rows_of_nobody", detail).at("/database")
 }
 
 fn refusal(address: &ShardAddress, error: &ShardError) -> Problem {
     match error.class {
-        Class::Transient => unreachable(address, &chain(error)),
+        Class::Transient => unreachable(address, &chain(error)).at(blame::field(error)),
         _ => {
-            let detail = format!("{address} cannot become this shard: {}", chain(error));
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "shard_refused", detail)
+            let detail = format!("{address} cannot be this shard: {}", chain(error));
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "shard_refused", detail).at(blame::field(error))
         }
     }
 }
@@ -160,7 +233,7 @@ fn left_behind(address: &ShardAddress, found: Position, least: Position) -> Prob
          what follows, up to {least:?}. A database that holds no rows can be emptied and registered again",
         found.partition()
     );
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "shard_left_behind", detail)
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "shard_left_behind", detail).at("/database")
 }
 
 fn journal_unavailable(error: &JournalError) -> Problem {
@@ -176,100 +249,4 @@ fn unreachable(address: &ShardAddress, what: &str) -> Problem {
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     std::iter::successors(error.source(), |error| error.source())
         .fold(error.to_string(), |text, source| format!("{text}: {source}"))
-}
-
-/// Checks the fields of a request and fills in what the engine implies.
-///
-/// # Errors
-/// 422 that names the first bad field.
-pub fn validate(mut new: NewShard) -> Result<NewShard, Problem> {
-    let name = new.name.as_bytes();
-    let first_fits = name.first().is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-    let rest_fits = name.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-'));
-    if !first_fits || !rest_fits || name.len() > NAME_BYTES {
-        return Err(bad("name", "a shard's name is [a-z0-9][a-z0-9_-]{0,62}"));
-    }
-    let texts = [("host", &new.host), ("user", &new.user), ("database", &new.database)];
-    if let Some((field, _)) = texts.iter().find(|(_, text)| text.chars().any(char::is_control)) {
-        return Err(bad(field, "it holds a control character"));
-    }
-    if new.database.is_empty() {
-        return Err(bad("database", "it is missing"));
-    }
-    match new.flavor {
-        Flavor::Sqlite => {
-            use secrecy::ExposeSecret;
-            let none = "a SQLite shard has none: it is a file, named by `database`";
-            let given = [
-                ("host", !new.host.is_empty()),
-                ("port", new.port != 0),
-                ("user", !new.user.is_empty()),
-                ("password", !new.password.expose_secret().is_empty()),
-            ];
-            if let Some((field, _)) = given.iter().find(|(_, given)| *given) {
-                return Err(bad(field, none));
-            }
-            if !std::path::Path::new(&new.database).is_absolute() {
-                return Err(bad("database", "the path of a SQLite file has to be absolute: others run elsewhere"));
-            }
-        }
-        Flavor::Postgres => {
-            for (field, text) in [("host", &new.host), ("user", &new.user)] {
-                if text.is_empty() {
-                    return Err(bad(field, "a PostgreSQL shard needs it"));
-                }
-            }
-            if new.port == 0 {
-                new.port = 5_432;
-            }
-        }
-    }
-    Ok(new)
-}
-
-fn bad(field: &str, what: &str) -> Problem {
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_field", format_args!("{field}: {what}"))
-        .at(format!("/{field}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn verdict(change: impl FnOnce(&mut serde_json::Value)) -> Result<NewShard, String> {
-        let mut json =
-            serde_json::json!({"name": "a", "flavor": "postgres", "host": "h", "user": "u", "database": "d"});
-        change(&mut json);
-        let new = crate::api::parse(json.to_string().as_bytes()).expect("the test's JSON fits the type");
-        validate(new).map_err(|problem| problem.pointer.unwrap())
-    }
-
-    #[test]
-    fn the_first_bad_field_is_named() {
-        let long = "a".repeat(64);
-        for name in ["", "A", "-a", "_a", "a.b", "a b", "ä", long.as_str()] {
-            assert_eq!(verdict(|json| json["name"] = name.into()).unwrap_err(), "/name", "{name:?} was taken");
-        }
-        for (field, value) in [("host", ""), ("user", ""), ("database", ""), ("host", "a\nb"), ("database", "a\0")] {
-            assert_eq!(verdict(|json| json[field] = value.into()).unwrap_err(), format!("/{field}"));
-        }
-        assert_eq!(verdict(|_| {}).unwrap().port, 5_432);
-        assert_eq!(verdict(|json| json["port"] = 7.into()).unwrap().port, 7);
-    }
-
-    #[test]
-    fn a_sqlite_shard_is_an_absolute_path_and_nothing_else() {
-        let sqlite = |field: &str, value: serde_json::Value| {
-            verdict(|json| {
-                *json = serde_json::json!({"name": "a", "flavor": "sqlite", "database": "/a.db"});
-                json[field] = value;
-            })
-        };
-        assert!(sqlite("database", "/var/a.db".into()).is_ok());
-        assert_eq!(sqlite("database", "a.db".into()).unwrap_err(), "/database");
-        for (field, value) in [("host", "h".into()), ("port", 1.into()), ("user", "u".into()), ("password", "p".into())]
-        {
-            assert_eq!(sqlite(field, value).unwrap_err(), format!("/{field}"));
-        }
-    }
 }

@@ -1,30 +1,46 @@
 //! The whole life of the directory's process.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context;
+use axum::Router;
+use secrecy::{ExposeSecret, SecretString};
 use sluice_journal::{Journal, Settings};
+use sluice_service::tokens::Tokens;
+use sluice_shard::CustomerColumn;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     answer::Directory,
     http::{self, Slot},
+    measure,
     nats::Face,
     placement::Policy,
     registration::Registrar,
     store::Store,
 };
 
+/// How long to wait before a bucket that could not be made is tried again.
+const BUCKETS_AGAIN: Duration = Duration::from_secs(5);
+
 /// What a directory is told.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Config {
-    /// The meta database: `sqlite://PATH`.
-    pub meta: String,
+    /// The meta database: `sqlite://PATH`, or `postgres://USER:PASSWORD@HOST:PORT/DATABASE`.
+    pub meta: SecretString,
+    /// The key that the shards' passwords are sealed with; without, the file beside a SQLite database.
+    pub key_file: Option<PathBuf>,
+    /// What the customer's column is called in every shard.
+    pub customer_column: CustomerColumn,
+    /// How often the shards are asked how much they hold.
+    pub measure: Duration,
     /// What becomes of unknown customers.
     pub placement: Policy,
     /// How the journal is made, where there is none.
     pub journal: Settings,
+    /// By what callers over HTTP prove who they are.
+    pub tokens: Tokens,
 }
 
 /// Serves both faces until `shutdown`, and answers what is under way before it returns.
@@ -35,18 +51,19 @@ pub struct Config {
 /// # Errors
 /// Where the meta database cannot be opened, the journal is not what the configuration says, or a face fails.
 pub async fn run(
-    config: Config,
+    mut config: Config,
     listener: TcpListener,
     nats: async_nats::Client,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let store = Store::open(&config.meta).await?;
+    let store = Store::open(config.meta.expose_secret(), config.key_file.as_deref()).await?;
     let slot = Slot::default();
+    let tokens = std::mem::take(&mut config.tokens);
     // Whichever part ends first, for whatever reason, stops the other.
     let stop = shutdown.child_token();
     let http = async {
         let _stopping = stop.clone().drop_guard();
-        serve_http(listener, slot.clone(), stop.clone()).await
+        serve_http(listener, http::router(slot.clone(), tokens), stop.clone()).await
     };
     let questions = async {
         let _stopping = stop.clone().drop_guard();
@@ -57,9 +74,9 @@ pub async fn run(
     questions.and(http)
 }
 
-async fn serve_http(listener: TcpListener, slot: Slot, stop: CancellationToken) -> anyhow::Result<()> {
+async fn serve_http(listener: TcpListener, router: Router, stop: CancellationToken) -> anyhow::Result<()> {
     tracing::info!(address = %listener.local_addr()?, "the directory listens");
-    sluice_service::http::serve(listener, http::router(slot), stop).await
+    sluice_service::http::serve(listener, router, stop).await
 }
 
 async fn serve_questions(
@@ -72,18 +89,30 @@ async fn serve_questions(
     let journal = Journal::open_when_ready(nats.clone(), &config.journal, &stop).await;
     let Some(journal) = journal.context("the journal cannot be used")? else { return Ok(()) };
     tracing::info!(journal = journal.id(), partitions = %journal.partitions(), "the journal is open");
+    // Before anybody asks: in a cluster a bucket that is only just being made does not answer.
+    let mut made = make_buckets(&journal).await;
     let face = Face::subscribe(nats).await.context("cannot announce the service on NATS")?;
-    let directory = Arc::new(Directory::new(store, Registrar::new(journal), config.placement));
+    let column = config.customer_column.clone();
+    let directory = Arc::new(Directory::new(store, Registrar::new(journal.clone()), config.placement, column));
     slot.open(directory.clone());
-    tracing::info!(meta = config.meta, placement = ?config.placement, "the directory is ready");
-    face.serve(directory, stop).await;
+    tracing::info!(placement = ?config.placement, "the directory is ready");
+    let measuring = measure::run(Arc::clone(&directory), config.measure, stop.clone());
+    tokio::join!(face.serve(directory, stop.clone()), measuring, async {
+        while !made && stop.run_until_cancelled(tokio::time::sleep(BUCKETS_AGAIN)).await.is_some() {
+            made = make_buckets(&journal).await;
+        }
+    });
     Ok(())
+}
+
+/// Others wait for these: they may not be allowed to make them.
+async fn make_buckets(journal: &Journal) -> bool {
+    let made = journal.make_buckets().await;
+    made.inspect_err(|error| tracing::warn!(error = error as &dyn std::error::Error, "trying again")).is_ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[tokio::test]
@@ -91,9 +120,13 @@ mod tests {
         sluice_service::telemetry::init_for_test();
         let folder = tempfile::tempdir().unwrap();
         let config = Config {
-            meta: format!("sqlite://{}", folder.path().join("meta.db").display()),
+            meta: format!("sqlite://{}", folder.path().join("meta.db").display()).into(),
+            key_file: None,
+            customer_column: CustomerColumn::default(),
+            measure: Duration::from_secs(10),
             placement: Policy::Auto,
             journal: Settings::default(),
+            tokens: Tokens::default(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());

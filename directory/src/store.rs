@@ -1,36 +1,42 @@
-//! The meta database: shards, routes and refusals in one SQLite file.
+//! The meta database: shards, routes and refusals, in one SQLite file or in PostgreSQL.
 //!
 //! Whatever is answered from here was committed, with fsync, before: a placement or refusal that a power failure could
-//! take back would change what is true of positions already passed.
+//! take back would change what is true of positions already passed. Whatever changes something is one transaction, so a
+//! directory that is killed leaves all of it or nothing. Read in this order:
 //!
-//! All SQL stands in this file (routes) and in `shards.rs`.
+//! 1. this file: [`Store`]: open it, and answer a batch of questions.
+//! 2. `shards.rs`: the shards in it, with their sealed passwords; `adoption.rs`: customers that came with their rows.
+//! 3. `statements.rs`: all SQL; `database.rs`: the two engines.
 
+mod adoption;
+mod database;
 mod shards;
-#[cfg(test)]
-mod tests;
+mod statements;
 
-use std::{collections::HashMap, str::FromStr, sync::Arc, time::Duration};
-
-pub use shards::StoredShard;
-use sluice_model::{CustomerId, Position};
-use sqlx::{
-    QueryBuilder, Row, Sqlite, SqliteConnection, SqlitePool,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
 };
+
+pub use adoption::Adopted;
+use anyhow::{Context, ensure};
+use secrecy::ExposeSecret;
+pub(crate) use shards::read_password;
+pub use shards::{Measured, PasswordError, Removal, StoredPassword, StoredShard};
+use sluice_model::{CustomerId, Position};
 use tokio::sync::Mutex;
 
+use self::database::{Database, Session, Writing};
 use crate::{
     api::{Route, RouteAnswer, ShardState},
     placement::{Changes, Known, Load, NoOpenShard, Policy, Question, resolve},
+    seal::Key,
 };
 
-/// How long a statement waits for another process' write, and a task for a connection. Below the faces' time limits,
-/// so that what went wrong can still be told.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(3);
-/// SQLite has one writer; the others are for reads next to it.
-const CONNECTIONS: u32 = 8;
-/// The newest schema, and the way to it from every older one.
-static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
+/// What the key seals when a meta database is made, to be known by ever after.
+const PROOF: &str = "sluice";
 
 /// The meta database could not do it. Trying again may help: nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -75,77 +81,76 @@ pub enum Placing {
 /// A handle on the meta database; clones share its connections.
 #[derive(Debug, Clone)]
 pub struct Store {
-    pool: SqlitePool,
+    database: Database,
+    key: Arc<Key>,
     /// Whose turn it is to write: a queue in the order of arrival, where SQLite itself would only poll.
     turn: Arc<Mutex<()>>,
 }
 
 impl Store {
-    /// Opens the database (made if missing, readable for its owner only) and brings its schema up to date.
+    /// Opens the database and brings its schema up to date. A SQLite file is made if missing, readable for its owner only.
+    ///
+    /// Passwords are sealed by the key of `key_file`; without one, of the file beside a SQLite database. The key is made
+    /// together with a new database. Passwords that an older version left in clear are sealed now.
     ///
     /// # Errors
-    /// Where the URL is not `sqlite://PATH`, or the file cannot be opened or is newer than this program.
-    pub async fn open(url: &str) -> anyhow::Result<Self> {
-        use anyhow::Context;
-        anyhow::ensure!(
-            url.starts_with("sqlite:"),
-            "the meta database's URL is sqlite://PATH; other engines come later"
-        );
-        let options = SqliteConnectOptions::from_str(url).context("the meta database's URL is sqlite://PATH")?;
-        let path = options.get_filename().to_owned();
-        let named = || format!("cannot open the meta database {}", path.display());
-        private_file(&path).with_context(named)?;
-        let options = options
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(BUSY_TIMEOUT);
-        let pool = SqlitePoolOptions::new()
-            .max_connections(CONNECTIONS)
-            .acquire_timeout(BUSY_TIMEOUT)
-            .connect_with(options)
-            .await
-            .with_context(named)?;
-        MIGRATIONS.run(&pool).await.with_context(|| format!("cannot bring {} up to date", path.display()))?;
-        Ok(Self { pool, turn: Arc::default() })
+    /// Where the URL is none, or the database cannot be opened, or is newer than this program, or the key is another one than
+    /// its passwords were sealed with.
+    pub async fn open(url: &str, key_file: Option<&Path>) -> anyhow::Result<Self> {
+        let database = Database::open(url).await?;
+        let key_file = key_file.map(Path::to_owned).or_else(|| key_beside(url)).context(
+            "a meta database in PostgreSQL needs --key-file (DIRECTORY_KEY_FILE): the key that its passwords are sealed \
+             with, the same for all directories. Where there is none yet, the first directory makes it",
+        )?;
+        let mut write = database.write().await.map_err(doing("begin to write"))?;
+        let key = known_key(&mut write, &key_file).await?;
+        let sealed = write.session().seal_clear(&key).await.map_err(doing("seal passwords"))?;
+        write.commit().await.map_err(doing("commit the key's proof"))?;
+        if sealed > 0 {
+            tracing::info!(shards = sealed, "passwords that stood in clear are sealed now");
+            database.forget_old_pages().await.map_err(doing("forget the passwords in clear"))?;
+        }
+        Ok(Self { database, key: Arc::new(key), turn: Arc::default() })
     }
 
     /// Ends the connections; what was answered is stored already.
     pub async fn close(&self) {
-        self.pool.close().await;
+        self.database.close().await;
     }
 
-    /// Answers a batch of questions inside one transaction, placing and refusing by policy.
+    /// Answers a batch of questions, placing and refusing by policy, in one transaction.
     ///
-    /// The write lock is taken before anything is read, so two directories on one database agree: the second one finds
-    /// what the first one did.
+    /// Writing transactions run one after the other, so two directories on one database agree: the second one finds what the
+    /// first one did.
     ///
     /// # Errors
     /// See [`ResolveError`]; nothing was stored then.
     pub async fn resolve(&self, questions: &[Question], policy: Policy) -> Result<Vec<RouteAnswer>, ResolveError> {
-        // Nearly always all is known: a read, next to any number of others, is enough.
-        let mut read = self.pool.begin().await.map_err(doing("begin to read"))?;
-        let (answers, changes) = decide(&mut read, questions, policy).await?;
-        read.rollback().await.map_err(doing("end a reading"))?;
+        // Nearly always all are placed: one statement, next to any number of others, is enough. A route once made is never
+        // taken back.
+        let mut known = HashMap::new();
+        let customers = || questions.iter().map(|question| &question.customer);
+        let mut held = self.database.hold().await.map_err(doing("be reached"))?;
+        routes(&mut held.session(), customers(), &mut known).await?;
+        drop(held);
+        if customers().all(|customer| known.contains_key(customer)) {
+            return Ok(resolve(questions, &mut known, &mut [], policy)?.0);
+        }
+        let _turn = self.turn.lock().await;
+        let mut write = self.begin().await?;
+        let mut session = write.session();
+        let mut known = known_of(&mut session, customers()).await?;
+        let mut open = open_shared(&mut session).await?;
+        let (answers, changes) = resolve(questions, &mut known, &mut open, policy)?;
         if changes.is_empty() {
             return Ok(answers);
         }
-        let _turn = self.turn.lock().await;
-        let mut write = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(doing("begin to write"))?;
-        let (answers, changes) = decide(&mut write, questions, policy).await?;
-        for (customer, route) in &changes.placements {
-            add_route(&mut write, customer, route).await?;
+        let Changes { placements, refusals } = &changes;
+        for (customer, route) in placements {
+            session.add_route(customer, route).await.map_err(doing("store a route"))?;
         }
-        for (customer, through) in &changes.refusals {
-            sqlx::query(
-                "INSERT INTO refusal (customer, through) VALUES (?1, ?2)
-                 ON CONFLICT (customer) DO UPDATE SET through = max(through, excluded.through)",
-            )
-            .bind(customer.as_str())
-            .bind(number(*through))
-            .execute(&mut *write)
-            .await
-            .map_err(doing("note a refusal"))?;
+        for (customer, through) in refusals {
+            session.refuse(customer, *through).await.map_err(doing("note a refusal"))?;
         }
         write.commit().await.map_err(doing("commit placements"))?;
         Ok(answers)
@@ -156,10 +161,8 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub async fn known(&self, customers: &[CustomerId]) -> Result<HashMap<CustomerId, Known>, StoreError> {
-        let mut read = self.pool.begin().await.map_err(doing("begin to read"))?;
-        let known = known(&mut read, customers.iter()).await?;
-        read.rollback().await.map_err(doing("end a reading"))?;
-        Ok(known)
+        let mut held = self.database.hold().await.map_err(doing("be reached"))?;
+        known_of(&mut held.session(), customers.iter()).await
     }
 
     /// Places a customer that is nowhere yet, or confirms that it is there already.
@@ -168,121 +171,111 @@ impl Store {
     /// Where the database fails; nothing was stored then.
     pub async fn place(&self, customer: &CustomerId, shard: &str) -> Result<Placing, StoreError> {
         let _turn = self.turn.lock().await;
-        let mut write = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(doing("begin to write"))?;
-        let known = known(&mut write, [customer].into_iter()).await?.remove(customer).unwrap_or_default();
+        let mut write = self.begin().await?;
+        let mut session = write.session();
+        let known = known_of(&mut session, [customer].into_iter()).await?.remove(customer).unwrap_or_default();
         if let Some(newest) = known.routes.last() {
             let there = newest.shard == shard;
             return Ok(if there { Placing::There(newest.clone()) } else { Placing::Elsewhere(newest.clone()) });
         }
-        if let Some(obstacle) = shards::obstacle(&mut write, shard).await? {
+        if let Some(obstacle) = shards::obstacle(&mut session, shard).await? {
             return Ok(obstacle);
         }
         let route = Route { shard: shard.to_owned(), from: known.counts_from() };
-        add_route(&mut write, customer, &route).await?;
+        session.add_route(customer, &route).await.map_err(doing("store a route"))?;
         write.commit().await.map_err(doing("commit a placement"))?;
         Ok(Placing::There(route))
     }
+
+    async fn begin(&self) -> Result<Writing, StoreError> {
+        self.database.write().await.map_err(doing("begin to write"))
+    }
 }
 
-/// Makes the file if it is missing, with passwords in mind: SQLite gives its side files the same permissions.
-fn private_file(path: &std::path::Path) -> std::io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt;
-    std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path).map(drop)
+/// Where the key of a SQLite database is, unless somebody says otherwise.
+fn key_beside(url: &str) -> Option<PathBuf> {
+    use std::str::FromStr;
+    let options = sqlx::sqlite::SqliteConnectOptions::from_str(url).ok()?;
+    let mut path = options.get_filename().as_os_str().to_owned();
+    path.push(".key");
+    Some(path.into())
 }
 
-async fn decide(
-    connection: &mut SqliteConnection,
-    questions: &[Question],
-    policy: Policy,
-) -> Result<(Vec<RouteAnswer>, Changes), ResolveError> {
-    let mut known = known(connection, questions.iter().map(|question| &question.customer)).await?;
-    let all_placed =
-        questions.iter().all(|question| known.get(&question.customer).is_some_and(|known| !known.routes.is_empty()));
-    let mut open = if all_placed { Vec::new() } else { open_shared(connection).await? };
-    Ok(resolve(questions, &mut known, &mut open, policy)?)
+/// The key of the file, if it is the database's own; a new database's is made.
+async fn known_key(write: &mut Writing, file: &Path) -> anyhow::Result<Key> {
+    let mut session = write.session();
+    let proof = session.proof().await.map_err(doing("read the key's proof"))?;
+    if proof.is_none() && !file.exists() {
+        Key::make_file(file)?;
+        tracing::info!(file = %file.display(), "made the key of the shards' passwords; keep a copy of it elsewhere");
+    }
+    let key = Key::read(file).context("the shards' passwords cannot be opened without their key; see --key-file")?;
+    match proof {
+        None => {
+            let proof = key.seal("", &PROOF.into());
+            session.set_proof(&proof).await.map_err(doing("store the key's proof"))?;
+        }
+        Some(proof) => ensure!(
+            key.open("", &proof).is_ok_and(|text| text.expose_secret() == PROOF),
+            "{} holds another key than the shards' passwords were sealed with; see --key-file",
+            file.display()
+        ),
+    }
+    Ok(key)
 }
 
-/// The largest number of names in one statement; well below SQLite's 32,766 parameters.
-const NAMES: usize = 1_000;
-
-async fn known<'a>(
-    connection: &mut SqliteConnection,
-    customers: impl Iterator<Item = &'a CustomerId>,
+async fn known_of<'a>(
+    session: &mut Session<'_>,
+    customers: impl Iterator<Item = &'a CustomerId> + Clone,
 ) -> Result<HashMap<CustomerId, Known>, StoreError> {
-    let customers: Vec<_> = customers.collect();
-    let mut all = HashMap::<CustomerId, Known>::new();
-    for names in customers.chunks(NAMES) {
-        let mut query = named("SELECT customer, from_position, shard FROM route WHERE customer IN (", names);
-        query.push(" ORDER BY customer, from_position");
-        for row in query.build().fetch_all(&mut *connection).await.map_err(doing("read routes"))? {
-            let (customer, from, shard) = read_route(&row).map_err(doing("read a route"))?;
-            let routes = &mut all.entry(customer).or_default().routes;
-            // A name that stands in two chunks brings its routes twice.
-            if routes.last().is_none_or(|last| last.from < from) {
-                routes.push(Route { shard, from });
-            }
-        }
-        let mut query = named("SELECT customer, through FROM refusal WHERE customer IN (", names);
-        for row in query.build().fetch_all(&mut *connection).await.map_err(doing("read refusals"))? {
-            let through = read_position(&row, 1).map_err(doing("read a refusal"))?;
-            let customer = read_customer(&row).map_err(doing("read a refusal"))?;
-            all.entry(customer).or_default().refused_through = Some(through);
-        }
+    let mut known = HashMap::new();
+    routes(session, customers.clone(), &mut known).await?;
+    let reading = doing("read refusals");
+    for (customer, through) in session.refusals(&as_json(customers)).await.map_err(&reading)? {
+        let customer = read_customer(&customer).map_err(&reading)?;
+        known.entry(customer).or_default().refused_through = Some(read_position(through).map_err(&reading)?);
     }
-    Ok(all)
+    Ok(known)
 }
 
-fn named<'a>(select: &str, customers: &[&'a CustomerId]) -> QueryBuilder<'a, Sqlite> {
-    let mut query = QueryBuilder::new(select);
-    let mut list = query.separated(", ");
-    for customer in customers {
-        list.push_bind(customer.as_str());
+/// Adds the customers' routes to what is known of them.
+async fn routes<'a>(
+    session: &mut Session<'_>,
+    customers: impl Iterator<Item = &'a CustomerId>,
+    known: &mut HashMap<CustomerId, Known>,
+) -> Result<(), StoreError> {
+    let reading = doing("read routes");
+    for (customer, from, shard) in session.routes(&as_json(customers)).await.map_err(&reading)? {
+        let customer = read_customer(&customer).map_err(&reading)?;
+        let from = read_position(from).map_err(&reading)?;
+        known.entry(customer).or_default().routes.push(Route { shard, from });
     }
-    query.push(")");
-    query
-}
-
-async fn open_shared(connection: &mut SqliteConnection) -> Result<Vec<Load>, StoreError> {
-    let rows = sqlx::query_as::<_, (String, i64)>(
-        "SELECT name, customers FROM shard WHERE pool = 'shared' AND state = 'open' ORDER BY name",
-    )
-    .fetch_all(connection)
-    .await
-    .map_err(doing("read the shards' loads"))?;
-    Ok(rows.into_iter().map(|(shard, customers)| Load { shard, customers: customers.unsigned_abs() }).collect())
-}
-
-/// The only place where a route is made: the shard's count of customers moves with it.
-async fn add_route(connection: &mut SqliteConnection, customer: &CustomerId, route: &Route) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO route (customer, from_position, shard) VALUES (?1, ?2, ?3)")
-        .bind(customer.as_str())
-        .bind(number(route.from))
-        .bind(&route.shard)
-        .execute(&mut *connection)
-        .await
-        .map_err(doing("store a route"))?;
-    sqlx::query("UPDATE shard SET customers = customers + 1 WHERE name = ?1")
-        .bind(&route.shard)
-        .execute(connection)
-        .await
-        .map_err(doing("count a customer"))?;
     Ok(())
 }
 
-fn number(position: Position) -> i64 {
-    i64::try_from(position.get()).expect("a position has 53 bits")
+fn as_json<'a>(customers: impl Iterator<Item = &'a CustomerId>) -> String {
+    let names: Vec<_> = customers.map(CustomerId::as_str).collect();
+    serde_json::to_string(&names).expect("names are text")
 }
 
-fn read_route(row: &sqlx::sqlite::SqliteRow) -> Result<(CustomerId, Position, String), sqlx::Error> {
-    Ok((read_customer(row)?, read_position(row, 1)?, row.try_get(2)?))
+async fn open_shared(session: &mut Session<'_>) -> Result<Vec<Load>, StoreError> {
+    let reading = doing("read the shards' loads");
+    let rows = session.shards().await.map_err(&reading)?;
+    let shards = rows.into_iter().map(StoredShard::try_from).collect::<Result<Vec<_>, _>>().map_err(&reading)?;
+    Ok(shards.into_iter().filter_map(StoredShard::load).collect())
 }
 
-fn read_customer(row: &sqlx::sqlite::SqliteRow) -> Result<CustomerId, sqlx::Error> {
-    row.try_get::<&str, _>(0)?.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))
+fn read_customer(text: &str) -> Result<CustomerId, sqlx::Error> {
+    text.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))
 }
 
-fn read_position(row: &sqlx::sqlite::SqliteRow, column: usize) -> Result<Position, sqlx::Error> {
-    let position: i64 = row.try_get(column)?;
+fn read_position(position: i64) -> Result<Position, sqlx::Error> {
     let position = u64::try_from(position).ok().and_then(Position::new);
     position.ok_or_else(|| sqlx::Error::Decode("not a position".into()))
+}
+
+/// Milliseconds since 1970 by this machine's clock: for people, and nothing is decided by it.
+fn now_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

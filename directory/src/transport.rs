@@ -1,12 +1,17 @@
 //! How a question reaches the directory: over NATS or over HTTP.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_nats::service::{NATS_SERVICE_ERROR, NATS_SERVICE_ERROR_CODE};
 use axum::http::StatusCode;
 use reqwest::{Method, Url, header};
+use secrecy::ExposeSecret;
 use serde::de::DeserializeOwned;
-use sluice_service::Problem;
+use sluice_service::{
+    Problem,
+    nats::refused::{self, Refused},
+    tokens::Token,
+};
 
 use crate::api::subject;
 
@@ -18,6 +23,9 @@ pub enum DirectoryError {
     /// Nobody answered in time.
     #[error("the directory does not answer")]
     Unreachable(#[source] BoxError),
+    /// NATS does not let us ask.
+    #[error("the directory cannot be asked")]
+    Forbidden(#[from] Refused),
     /// It answered that it cannot or will not.
     #[error("the directory says: {0}")]
     Problem(Problem),
@@ -33,8 +41,10 @@ impl DirectoryError {
     /// Whether asking again may help. If not, somebody has to mend the question or the directory.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Unreachable(_) => true,
-            Self::Problem(problem) => problem.retry_safe || problem.status >= 500,
+            // Leave can be given while we run.
+            Self::Unreachable(_) | Self::Forbidden(_) => true,
+            // 401: the token is being changed, at one end after the other.
+            Self::Problem(problem) => problem.retry_safe || problem.status >= 500 || problem.status == 401,
             Self::Unreadable(_) | Self::Endpoint(_) => false,
         }
     }
@@ -85,8 +95,9 @@ async fn request<A: DeserializeOwned>(
     // An inbox of its own: a request that is never answered leaves nothing behind in the client (nats.rs #1617).
     let request = async_nats::Request::new().payload(body.into()).timeout(Some(timeout)).inbox(client.new_inbox());
     // The client's own limit begins only once the request is on its way.
-    let message = tokio::time::timeout(timeout, client.send_request(subject, request))
-        .await
+    let asked = tokio::time::timeout(timeout, client.send_request(subject, request));
+    let message = refused::unless(subject, asked)
+        .await?
         .map_err(|elapsed| DirectoryError::Unreachable(elapsed.into()))?
         .map_err(|error| DirectoryError::Unreachable(error.into()))?;
     if let Some(problem) = message.headers.as_ref().and_then(problem_of) {
@@ -115,6 +126,7 @@ fn problem_of(headers: &async_nats::HeaderMap) -> Option<Problem> {
 pub struct Http {
     endpoint: String,
     client: reqwest::Client,
+    token: Option<Arc<Token>>,
 }
 
 impl Http {
@@ -138,7 +150,12 @@ impl Http {
             .no_proxy()
             .build()
             .map_err(|error| DirectoryError::Unreachable(error.into()))?;
-        Ok(Self { endpoint: url.as_str().trim_end_matches('/').to_owned(), client })
+        Ok(Self { endpoint: url.as_str().trim_end_matches('/').to_owned(), client, token: None })
+    }
+
+    /// Proves who we are by that token.
+    pub(crate) fn with(self, token: Option<Token>) -> Self {
+        Self { token: token.map(Arc::new), ..self }
     }
 
     /// Sends JSON, or nothing, and reads JSON or a problem.
@@ -149,6 +166,9 @@ impl Http {
         body: Option<Vec<u8>>,
     ) -> Result<A, DirectoryError> {
         let mut request = self.client.request(method, format!("{}{path}", self.endpoint));
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token.now().expose_secret());
+        }
         if let Some(body) = body {
             request = request.header(header::CONTENT_TYPE, "application/json").body(body);
         }
@@ -157,7 +177,8 @@ impl Http {
         let status = response.status();
         let body = response.bytes().await.map_err(unreachable)?;
         if status.is_success() {
-            return serde_json::from_slice(&body).map_err(|error| DirectoryError::Unreadable(error.into()));
+            let body: &[u8] = if status == StatusCode::NO_CONTENT { b"null" } else { &body };
+            return serde_json::from_slice(body).map_err(|error| DirectoryError::Unreadable(error.into()));
         }
         Err(DirectoryError::Problem(serde_json::from_slice(&body).unwrap_or_else(|_| {
             Problem::new(status, "not_a_problem_document", "an error without a reason; is this a directory at all?")

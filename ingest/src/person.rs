@@ -79,7 +79,13 @@ fn not_stored(error: PublishError) -> Problem {
         PublishError::Disconnected => {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "journal_unreachable", detail).retry_after(1)
         }
+        PublishError::NoLeader => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "journal_without_leader", detail).retry_after(1)
+        }
         PublishError::Full => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "journal_full", detail).retry_after(10),
+        PublishError::WentBack { .. } => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "journal_went_back", detail).retry_after(10)
+        }
         PublishError::Refused(_) => {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "journal_refused", detail).retry_after(10)
         }

@@ -8,7 +8,7 @@ pub mod change;
 pub mod letter;
 pub mod replay;
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use async_nats::{
     HeaderMap,
@@ -19,9 +19,11 @@ use async_nats::{
 };
 use bytes::Bytes;
 use futures::{StreamExt, future::try_join_all};
+use sluice_failpoint::fail_point;
 use sluice_model::{CustomerId, EventId, Refusal};
 
 pub use change::ChangeError;
+use change::last_of;
 pub use letter::{DeadLetter, Kept, State};
 pub use replay::{Fence, Intent, ReplayError, Sought};
 
@@ -32,6 +34,9 @@ use crate::{
 
 /// Dead letters taken at once when they are listed.
 const LIST_BATCH: usize = 500;
+/// How often a copy of the stream that has not got the last dead letters yet is asked for them again, and how long after. Less:
+/// a list cannot be had while a server catches up. More: whoever asks waits for a copy that never will.
+const LIST_TRIES: (u32, Duration) = (50, Duration::from_millis(100));
 /// More than a dead letter's headers and subject take: two texts of 500 characters, and some numbers.
 const HEADER_ROOM_BYTES: usize = 8 << 10;
 
@@ -91,9 +96,11 @@ impl DeadLetters {
         if payload.len() < grave.payload.len() {
             headers.insert(header::WHOLE_BYTES, grave.payload.len().to_string());
         }
+        fail_point!("bury.before");
         let ack = self.0.context().publish_with_headers(subject, headers, payload).await;
         match ack.map_err(|e| JournalError::new(OPERATION, e))?.await {
             Ok(_) => {
+                fail_point!("bury.after");
                 tracing::warn!(event = %grave.id, reason = %grave.refusal.reason, "dead letter");
                 Ok(())
             }
@@ -118,6 +125,9 @@ impl DeadLetters {
     pub async fn list(&self) -> Result<Vec<DeadLetter>, JournalError> {
         const OPERATION: &str = "list the dead letters";
         let error = |e: BoxError| JournalError::new(OPERATION, e);
+        // A consumer reads whichever copy of the stream is on its server. That has all once it has given the leader's last.
+        let last = last_of(&self.stream(OPERATION).await?, DEAD_SUBJECTS, OPERATION).await?;
+        let last = last.map_or(0, |message| message.sequence);
         let config = pull::Config {
             deliver_policy: DeliverPolicy::LastPerSubject,
             filter_subject: DEAD_SUBJECTS.to_owned(),
@@ -129,27 +139,45 @@ impl DeadLetters {
         let consumer: PullConsumer = consumer.map_err(|e| error(e.into()))?;
         // By subject: a letter that is changed meanwhile comes a second time.
         let mut letters: HashMap<EventId, DeadLetter> = HashMap::new();
-        let mut delivered = 0;
+        let (mut delivered, mut reached, mut tries) = (0, 0, 0);
         // Until there is nothing more, rather than by a number told before: what is dropped meanwhile never comes.
         loop {
             let mut batch = consumer.fetch().max_messages(LIST_BATCH).messages().await.map_err(|e| error(e.into()))?;
             let before = delivered;
+            let mut trouble = None;
             while let Some(message) = batch.next().await {
-                let message = message.map_err(error)?;
+                let message = match message {
+                    Ok(message) => message,
+                    // Such as that nobody listens: a new consumer on another server is heard of a moment later.
+                    Err(error) => {
+                        trouble = Some(error);
+                        break;
+                    }
+                };
                 let info = message.info().map_err(error)?;
                 delivered += 1;
                 if info.consumer_sequence != delivered {
                     return Err(error("one was lost on its way; ask again".into()));
                 }
                 let sequence = info.stream_sequence;
+                reached = sequence;
                 let (message, _) = message.split();
                 let headers = message.headers.unwrap_or_default();
                 let kept = Kept { subject: message.subject.to_string(), sequence, headers };
                 letters.extend(DeadLetter::read(kept, message.payload).map(|letter| (letter.id, letter)));
             }
-            if delivered == before {
+            if delivered > before {
+                continue;
+            }
+            if trouble.is_none() && reached >= last {
                 break;
             }
+            tries += 1;
+            if tries > LIST_TRIES.0 {
+                let lags = || "the server that was asked has not got the last of them yet; ask again".into();
+                return Err(error(trouble.unwrap_or_else(lags)));
+            }
+            tokio::time::sleep(LIST_TRIES.1).await;
         }
         let mut letters: Vec<_> = letters.into_values().collect();
         letters.sort_by_key(|letter| letter.kept.sequence);

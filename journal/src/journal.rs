@@ -11,15 +11,20 @@ use sluice_model::{Partition, PartitionCount, Position};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    DeadLetters, Reader, Settings,
+    DeadLetters, Reader, Settings, leader,
     probe::{self, ProbeError},
     read::{self, ReadError},
-    stream::{Tag, contradictions, dead_config, partition_config},
-    subject::stream_name,
+    rights::{Forbidden, Rights},
+    stream::{Tag, contradictions, dead_config, partition_config, tell_of_copies},
+    subject::{self, stream_name},
 };
 
 /// JetStream's code for "there is no such stream".
 const STREAM_NOT_FOUND: u64 = 10_059;
+/// JetStream's code for "no suitable peers for placement".
+const TOO_FEW_SERVERS: u64 = 10_005;
+/// JetStream's code for "replicas > 1 not supported in non-clustered mode".
+const ALONE: u64 = 10_074;
 /// How long to wait before asking a server again that does not answer.
 const OPEN_RETRY: Duration = Duration::from_secs(1);
 
@@ -32,7 +37,11 @@ struct Inner {
     client: async_nats::Client,
     context: jetstream::Context,
     tag: Tag,
+    rights: Rights,
+    /// As asked.
     replicas: usize,
+    /// As the first stream has them.
+    copies: usize,
 }
 
 /// What a partition's stream holds now.
@@ -56,11 +65,54 @@ pub enum OpenError {
     /// The server did not answer, or JetStream is not ready. Trying again may help.
     #[error("NATS JetStream does not answer")]
     Unavailable(#[source] BoxError),
+    /// A stream is missing that our user may not make. Trying again helps once somebody else has made it.
+    #[error(
+        "the stream {stream} is missing, and this process may not make it: whoever may, does so at its start (with users in \
+         NATS: the directory)"
+    )]
+    Missing {
+        /// The stream's name.
+        stream: String,
+        /// What is not allowed.
+        #[source]
+        source: Forbidden,
+    },
+    /// Our user may not even look at the streams.
+    #[error("the journal cannot be opened")]
+    Forbidden(#[from] Forbidden),
     /// The server refused to make a stream.
     #[error("cannot make the stream {stream}")]
     Create {
         /// The stream's name.
         stream: String,
+        /// What the server said.
+        #[source]
+        source: BoxError,
+    },
+    /// The server is alone, and several copies were asked for.
+    #[error(
+        "the NATS server is alone, and cannot keep {asked} copies of the stream {stream}: start NATS as a cluster and name \
+         all its servers in NATS_URL, or ask for one copy (JOURNAL_REPLICAS=1)"
+    )]
+    Alone {
+        /// The stream's name.
+        stream: String,
+        /// How many copies it should have.
+        asked: usize,
+    },
+    /// Too few servers of the cluster can take the stream: they are not up yet, have no room, or there are not so many.
+    #[error(
+        "too few servers of the NATS cluster have room for the stream {stream} ({asked} copies of {max_bytes} bytes) at the \
+         moment; where that stays so, start more of them, give them more disk, or lower JOURNAL_REPLICAS or \
+         JOURNAL_MAX_BYTES"
+    )]
+    TooFewServers {
+        /// The stream's name.
+        stream: String,
+        /// How many copies it should have.
+        asked: usize,
+        /// How many bytes each.
+        max_bytes: i64,
         /// What the server said.
         #[source]
         source: BoxError,
@@ -89,7 +141,11 @@ pub enum OpenError {
 impl OpenError {
     /// Whether trying again may help.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable(_)) || matches!(self, Self::Mapping(e) if e.is_transient())
+        match self {
+            Self::Unavailable(_) | Self::TooFewServers { .. } | Self::Missing { .. } => true,
+            Self::Mapping(error) => error.is_transient(),
+            _ => false,
+        }
     }
 }
 
@@ -115,19 +171,21 @@ impl JournalError {
 impl Journal {
     /// Makes the streams that are missing, verifies those that are there, and tries the account mapping.
     ///
-    /// Several processes may do this at once: the first stream decides the journal's id.
+    /// Several processes may do this at once: the first stream decides the journal's id. One whose user may not make streams only
+    /// verifies them; one whose user may not store persons does not try the mapping, as that would take the same leave.
     ///
     /// # Errors
     /// See [`OpenError`]; [`OpenError::is_transient`] says whether to try again.
     pub async fn open(client: async_nats::Client, settings: &Settings) -> Result<Self, OpenError> {
         let context = jetstream::new(client.clone());
+        let rights = Rights::of(&client).await;
         let proposed = Tag {
             journal_id: uuid::Uuid::new_v4().simple().to_string(),
             partitions: settings.partitions_of_a_new_journal(),
         };
         // A journal is made from its first stream on, so the first one's tag is the journal's.
         let first = Partition::new(0);
-        let found = get_or_create(&context, partition_config(first, &proposed, settings)).await?;
+        let found = get_or_create(&context, &rights, partition_config(first, &proposed, settings)).await?;
         let tag = Tag::of(&found).ok_or_else(|| OpenError::Contradiction {
             stream: stream_name(first),
             contradictions: vec!["it bears no journal id".to_owned()],
@@ -135,18 +193,24 @@ impl Journal {
         if let Some(asked) = settings.journal_partitions.filter(|asked| *asked != tag.partitions) {
             return Err(OpenError::Partitions { found: tag.partitions, asked });
         }
+        let copies = found.num_replicas;
+        let replicas = settings.journal_replicas.unwrap_or(found.num_replicas);
+        let settings = Settings { journal_replicas: Some(replicas), ..settings.clone() };
         let mut wanted: Vec<Config> =
-            tag.partitions.all().map(|partition| partition_config(partition, &tag, settings)).collect();
-        wanted.push(dead_config(&tag, settings));
+            tag.partitions.all().map(|partition| partition_config(partition, &tag, &settings)).collect();
+        wanted.push(dead_config(&tag, &settings));
         for wanted in wanted {
-            let found = get_or_create(&context, wanted.clone()).await?;
+            let found = get_or_create(&context, &rights, wanted.clone()).await?;
+            tell_of_copies(&found, replicas);
             let contradictions = contradictions(&found, &wanted);
             if !contradictions.is_empty() {
                 return Err(OpenError::Contradiction { stream: wanted.name, contradictions });
             }
         }
-        probe::mapping(&client, tag.partitions).await.map_err(OpenError::Mapping)?;
-        Ok(Self(Arc::new(Inner { client, context, tag, replicas: settings.journal_replicas })))
+        if probe::is_allowed(&rights, tag.partitions) {
+            probe::mapping(&client, tag.partitions).await.map_err(OpenError::Mapping)?;
+        }
+        Ok(Self(Arc::new(Inner { client, context, tag, rights, replicas, copies })))
     }
 
     /// [`Journal::open`], again and again while the server does not answer; `None` where `shutdown` came first.
@@ -173,6 +237,28 @@ impl Journal {
         }
     }
 
+    /// [`Journal::open`], again and again for at most so long: for a command, which somebody waits for. Even a healthy cluster
+    /// cannot answer for some seconds after it has lost a server.
+    ///
+    /// # Errors
+    /// What trying again cannot mend; after that time, what was said last.
+    pub async fn open_within(
+        client: async_nats::Client,
+        settings: &Settings,
+        limit: Duration,
+    ) -> Result<Self, OpenError> {
+        let until = tokio::time::Instant::now() + limit;
+        loop {
+            match Self::open(client.clone(), settings).await {
+                Err(error) if error.is_transient() && tokio::time::Instant::now() + OPEN_RETRY < until => {
+                    tracing::info!(error = &error as &dyn std::error::Error, "waiting for the journal");
+                }
+                other => return other,
+            }
+            tokio::time::sleep(OPEN_RETRY).await;
+        }
+    }
+
     /// The random id that the journal got when it was made.
     pub fn id(&self) -> &str {
         &self.0.tag.journal_id
@@ -188,23 +274,44 @@ impl Journal {
         &self.0.client
     }
 
-    /// Copies of what is made beside the streams.
+    /// Copies of every stream, as asked.
     pub(crate) fn replicas(&self) -> usize {
         self.0.replicas
+    }
+
+    /// Copies that the journal has: what is made beside its streams gets as many.
+    pub(crate) fn copies(&self) -> usize {
+        self.0.copies
+    }
+
+    /// What the server allows us.
+    pub(crate) fn rights(&self) -> &Rights {
+        &self.0.rights
     }
 
     pub(crate) fn context(&self) -> &jetstream::Context {
         &self.0.context
     }
 
-    /// What a partition's stream holds now.
+    /// What a partition's stream holds now, as a leader says whom most of its copies follow.
     ///
     /// # Errors
-    /// Where JetStream does not answer.
+    /// Where JetStream does not answer, or the stream has no such leader at the moment.
     pub async fn bounds(&self, partition: Partition) -> Result<Bounds, JournalError> {
+        self.bounds_and_copies(partition).await.map(|(bounds, _)| bounds)
+    }
+
+    /// [`Journal::bounds`], and how many copies the stream has.
+    pub(crate) async fn bounds_and_copies(&self, partition: Partition) -> Result<(Bounds, usize), JournalError> {
         const OPERATION: &str = "ask for a partition's bounds";
         let stream = self.context().get_stream(stream_name(partition)).await;
         let stream = stream.map_err(|e| JournalError::new(OPERATION, e))?;
+        if !leader::is_followed(stream.cached_info().cluster.as_ref()) {
+            return Err(JournalError::new(
+                OPERATION,
+                "its stream has no leader at the moment that most of its copies follow",
+            ));
+        }
         let (state, config) = (&stream.cached_info().state, &stream.cached_info().config);
         let max_bytes = u64::try_from(config.max_bytes).ok().filter(|max| *max > 0);
         let position = |sequence: u64| {
@@ -215,7 +322,8 @@ impl Journal {
         // A stream that never held anything says 0 or its first sequence minus one, depending on the server's version.
         let last = position(state.last_sequence.max(Position::before_first(partition).get()))?;
         let first = if state.messages == 0 { last.next() } else { position(state.first_sequence)? };
-        Ok(Bounds { first, last, messages: state.messages, bytes: state.bytes, max_bytes })
+        let bounds = Bounds { first, last, messages: state.messages, bytes: state.bytes, max_bytes };
+        Ok((bounds, config.num_replicas))
     }
 
     /// Reads a partition from a position on; see [`Reader`].
@@ -235,12 +343,22 @@ impl Journal {
     }
 
     /// Makes sure that the journal has not lost its end since somebody read the message at `position`, which then had this
-    /// stamp. A position that was trimmed, or that never had a message (stamp 0), says nothing, and is let pass.
+    /// stamp. A position that was trimmed, or that never had a message (stamp 0) and is not beyond the end, says nothing, and is let
+    /// pass. So is one that a finished [repair](crate::repair) accepts.
     ///
     /// # Errors
     /// [`ReadError::Beyond`] or [`ReadError::Replaced`] where it has; a transient one where JetStream does not answer.
     pub async fn verify(&self, position: Position, stamp: i64) -> Result<(), ReadError> {
-        if stamp == 0 { Ok(()) } else { read::verify(self, position, stamp).await }
+        match read::verify(self, position, stamp).await {
+            Err(refused @ (ReadError::Beyond { .. } | ReadError::Replaced { .. })) => {
+                match self.is_repaired(position, stamp).await {
+                    Ok(true) => Ok(()),
+                    Ok(false) => Err(refused),
+                    Err(error) => Err(ReadError::Interrupted(error.into())),
+                }
+            }
+            verified => verified,
+        }
     }
 
     /// The events that can never become a row.
@@ -249,14 +367,18 @@ impl Journal {
     }
 }
 
-async fn get_or_create(context: &jetstream::Context, wanted: Config) -> Result<Config, OpenError> {
-    let name = wanted.name.clone();
+async fn get_or_create(context: &jetstream::Context, rights: &Rights, wanted: Config) -> Result<Config, OpenError> {
+    let (name, asked, max_bytes) = (wanted.name.clone(), wanted.num_replicas, wanted.max_bytes);
+    rights.check(subject::stream_info(&name))?;
     match context.get_stream(&name).await {
         Ok(stream) => return Ok(stream.cached_info().config.clone()),
         Err(error) => match error.kind() {
             GetStreamErrorKind::JetStream(e) if e.code() == 404 || e.error_code().0 == STREAM_NOT_FOUND => {}
             _ => return Err(OpenError::Unavailable(error.into())),
         },
+    }
+    if let Err(source) = rights.check(subject::stream_create(&name)) {
+        return Err(OpenError::Missing { stream: name, source });
     }
     match context.create_stream(wanted).await {
         Ok(stream) => {
@@ -269,11 +391,20 @@ async fn get_or_create(context: &jetstream::Context, wanted: Config) -> Result<C
                 let stream = context.get_stream(&name).await.map_err(|e| OpenError::Unavailable(e.into()))?;
                 Ok(stream.cached_info().config.clone())
             }
-            CreateStreamErrorKind::JetStream(e) if e.code() < 500 => {
+            // A server that is up is not yet known to the one that places streams, or not yet with its disk's size: the
+            // answer is then the same as where there never will be enough.
+            CreateStreamErrorKind::JetStream(e) if e.error_code().0 == TOO_FEW_SERVERS => {
+                Err(OpenError::TooFewServers { stream: name, asked, max_bytes, source: error.into() })
+            }
+            CreateStreamErrorKind::JetStream(e) if e.error_code().0 == ALONE => {
+                Err(OpenError::Alone { stream: name, asked })
+            }
+            // 429: too much at once.
+            CreateStreamErrorKind::JetStream(e) if e.code() < 500 && e.code() != 429 => {
                 Err(OpenError::Create { stream: name, source: error.into() })
             }
-            // 10005 and 10047: the server has not got the bytes that were asked for. Waiting does not bring them.
-            CreateStreamErrorKind::JetStream(e) if matches!(e.error_code().0, 10_005 | 10_023 | 10_047) => {
+            // 10023 and 10047: the server has not got the bytes that were asked for. Waiting does not bring them.
+            CreateStreamErrorKind::JetStream(e) if matches!(e.error_code().0, 10_023 | 10_047) => {
                 Err(OpenError::Create { stream: name, source: error.into() })
             }
             _ => Err(OpenError::Unavailable(error.into())),

@@ -7,17 +7,26 @@
 //! 2. [`settings`]: [`Settings`], the knobs of a journal that is made.
 //! 3. [`stream`]: what a partition's stream has to look like, made and verified.
 //! 4. [`journal`]: [`Journal`], the opened log: its id, its partitions, their bounds.
-//! 5. [`probe`]: does the server's account mapping lead where it should? Shown without storing anything.
-//! 6. [`publish`]: [`Publisher`], which stores events by group commit.
-//! 7. [`read`]: [`Reader`], which reads a partition from a position, without a gap or not at all.
-//! 8. [`dead`]: [`DeadLetters`], the events that can never become a row.
-//! 9. [`trim`]: what has been trimmed, and how: the record that every trimmer and every registration goes by.
+//! 5. [`rights`]: what the server lets us do, asked before it is tried.
+//! 6. [`probe`]: does the server's account mapping lead where it should? Shown without storing anything.
+//! 7. [`publish`]: [`Publisher`], which stores events by group commit.
+//! 8. [`read`]: [`Reader`], which reads a partition from a position, without a gap or not at all.
+//! 9. `leader`: whose answers are believed where a stream has several copies.
+//! 10. [`dead`]: [`DeadLetters`], the events that can never become a row.
+//! 11. [`trim`]: what has been trimmed, and how: the record that every trimmer and every registration goes by.
+//! 12. [`members`]: the writers that are there, as they tell each other.
+//! 13. [`repair`]: what is done about a journal that lost its end, or was made anew.
 
+mod bucket;
 pub mod dead;
 pub mod journal;
+mod leader;
+pub mod members;
 pub mod probe;
 pub mod publish;
 pub mod read;
+pub mod repair;
+pub mod rights;
 pub mod settings;
 pub mod stream;
 pub mod subject;
@@ -25,6 +34,7 @@ pub mod trim;
 
 pub use dead::{DeadLetter, DeadLetters};
 pub use journal::{Bounds, Journal, JournalError, OpenError};
+pub use members::{Heard, Members};
 pub use publish::{PublishError, Publisher};
 pub use read::{Message, ReadError, Reader};
 pub use settings::Settings;

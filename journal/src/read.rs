@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use async_nats::{
     HeaderMap, Subject,
-    jetstream::{
-        consumer::{AckPolicy, DeliverPolicy, PullConsumer, ReplayPolicy, pull},
-        stream::DirectGetErrorKind,
+    jetstream::consumer::{
+        AckPolicy, DeliverPolicy, PullConsumer, ReplayPolicy,
+        pull::{self, MessagesErrorKind},
     },
 };
 use bytes::Bytes;
@@ -19,8 +19,10 @@ use futures::StreamExt;
 use sluice_model::{CustomerId, PartitionCount, Position, Refusal};
 
 use crate::{
-    Journal, JournalError,
-    subject::{customer_of, stream_name},
+    Bounds, Journal, JournalError,
+    dead::change::found,
+    leader,
+    subject::{customer_of, filler, stream_name},
 };
 
 /// Messages asked for ahead of their use. Fewer cost throughput, more cost memory; 2,000 of 200 bytes are 400 KB.
@@ -30,10 +32,17 @@ const PULL_MESSAGES: usize = 2_000;
 const PULL_BYTES: usize = 8 << 20;
 /// A chunk ends with the message that brings it to this size.
 const CHUNK_BYTES: usize = 1 << 20;
-/// The server says this often that it has nothing new; two missed, and the reader ends.
-const HEARTBEAT: Duration = Duration::from_secs(5);
+/// The server says this often that it has nothing new; two missed, and the reader ends. A consumer stands on one server of a
+/// cluster: when that is lost, its partition is read on after so long. Shorter: a reader whose lanes are full for that long ends
+/// for nothing.
+const HEARTBEAT: Duration = Duration::from_secs(3);
 /// The server forgets a consumer that nobody pulls from for this long.
 const INACTIVE: Duration = Duration::from_secs(60);
+
+/// How often a new consumer is pulled from again that nobody seems to listen for, and how long after: in a cluster it may stand
+/// on another server than ours, which hears of it a moment later. Less: its reader ends, and another one is opened. More: one
+/// that is gone is noticed later.
+const HEARD_OF: (u32, Duration) = (20, Duration::from_millis(25));
 
 /// A message of the journal.
 #[derive(Debug, Clone)]
@@ -66,6 +75,12 @@ impl Message {
     pub fn event_of(&self, partitions: PartitionCount) -> Result<CustomerId, Refusal> {
         Ok(self.customer(partitions)?.parse().expect("a subject's customer was checked"))
     }
+
+    /// Whether a repair put it here only to take up its position. It is nobody's, and no event. One on the same subject that holds
+    /// something is not: somebody meant something by it.
+    pub fn is_filler(&self) -> bool {
+        self.payload.is_empty() && *self.subject == *filler(self.position.partition())
+    }
 }
 
 /// Why reading ended.
@@ -83,7 +98,10 @@ pub enum ReadError {
         first: Position,
     },
     /// The journal ends before the position: it lost its tail, or is another journal.
-    #[error("the journal ends at {last:?} ({last}); {wanted:?} ({wanted}) lies beyond its end")]
+    #[error(
+        "the journal ends at {last:?} ({last}); {wanted:?} ({wanted}) lies beyond its end: it lost its end, or is another one; \
+         `writer journal show` names the shards, `writer journal repair` mends it"
+    )]
     Beyond {
         /// What was asked for.
         wanted: Position,
@@ -93,7 +111,8 @@ pub enum ReadError {
     /// Another message stands where one was read before: the journal lost its tail and gave its positions again.
     #[error(
         "the message at {position:?} ({position}) was stored at {found} ns, the one that was read there at {wanted} ns: \
-         the journal lost its end and gave positions twice"
+         the journal lost its end and gave positions twice; `writer journal show` names the shards, `writer journal repair` \
+         mends it"
     )]
     Replaced {
         /// The position.
@@ -127,9 +146,18 @@ impl ReadError {
 /// Reads one partition's messages in order, without a gap. Nothing is acknowledged: the shards know how far they are.
 pub struct Reader {
     journal: Journal,
+    consumer: PullConsumer,
     messages: pull::Stream,
+    /// Pulls that the consumer may yet be left unanswered by; none once it has given something.
+    pulls_left: u32,
+    /// Whether the last pull reached nobody.
+    pull_again: bool,
     next: Position,
+    /// What came in the place of `next`. Why, is still to be found out.
+    instead: Option<Position>,
 }
+
+type Delivered = Result<async_nats::jetstream::Message, pull::MessagesError>;
 
 /// Opens a reader at `from`.
 pub(crate) async fn open(journal: &Journal, from: Position) -> Result<Reader, ReadError> {
@@ -138,7 +166,9 @@ pub(crate) async fn open(journal: &Journal, from: Position) -> Result<Reader, Re
     if from < bounds.first {
         return Err(ReadError::Trimmed { wanted: from, first: bounds.first });
     }
-    if from > bounds.last.next() {
+    if from > bounds.last.next()
+        && let Some(bounds) = end_before(journal, from.previous()).await.map_err(ReadError::interrupted)?
+    {
         return Err(ReadError::Beyond { wanted: from, last: bounds.last });
     }
     let config = pull::Config {
@@ -159,16 +189,15 @@ pub(crate) async fn open(journal: &Journal, from: Position) -> Result<Reader, Re
         .create_consumer_on_stream(config, stream_name(partition))
         .await
         .map_err(ReadError::interrupted)?;
-    let pull_bytes = PULL_BYTES.max(2 * journal.client().server_info().max_payload);
-    let messages = consumer
-        .stream()
-        .max_messages_per_batch(PULL_MESSAGES)
-        .max_bytes_per_batch(pull_bytes)
-        .heartbeat(HEARTBEAT)
-        .messages()
-        .await
-        .map_err(ReadError::interrupted)?;
-    Ok(Reader { journal: journal.clone(), messages, next: from })
+    let messages = pull(journal, &consumer).await?;
+    let journal = journal.clone();
+    Ok(Reader { journal, consumer, messages, pulls_left: HEARD_OF.0, pull_again: false, next: from, instead: None })
+}
+
+async fn pull(journal: &Journal, consumer: &PullConsumer) -> Result<pull::Stream, ReadError> {
+    let bytes = PULL_BYTES.max(2 * journal.client().server_info().max_payload);
+    let stream = consumer.stream().max_messages_per_batch(PULL_MESSAGES).max_bytes_per_batch(bytes);
+    stream.heartbeat(HEARTBEAT).messages().await.map_err(ReadError::interrupted)
 }
 
 impl Reader {
@@ -184,19 +213,26 @@ impl Reader {
 
     /// The next messages: waits for one, then takes what is there already, up to `max` messages or about 1 MiB.
     ///
-    /// May be cancelled: it waits only before it has taken a message.
+    /// May be cancelled: it waits only before it has taken a message, or while it finds out why a wrong one came, which it
+    /// then does again.
     ///
     /// # Errors
     /// See [`ReadError`]; the reader is of no more use then.
     pub async fn next_chunk(&mut self, max: usize) -> Result<Vec<Message>, ReadError> {
         let mut chunk = Vec::new();
         let mut bytes = 0;
-        let first = self.messages.next().await;
+        let first = match self.instead {
+            Some(found) => return Err(self.missing(found).await),
+            None => self.first().await?,
+        };
         let mut delivered = Some(first);
         while let Some(item) = delivered {
             let message = match self.check(item) {
                 // A message lost on the way (the client pulls on after a lost connection) looks like one the journal lacks.
-                Err(ReadError::Gap { wanted, found }) => return Err(self.missing(wanted, found).await),
+                Err(ReadError::Gap { found, .. }) => {
+                    self.instead = Some(found);
+                    return Err(self.missing(found).await);
+                }
                 checked => checked?,
             };
             bytes += message.payload.len();
@@ -212,23 +248,40 @@ impl Reader {
         Ok(chunk)
     }
 
+    /// What the consumer gives first, once it is heard of.
+    async fn first(&mut self) -> Result<Option<Delivered>, ReadError> {
+        loop {
+            if self.pull_again {
+                tokio::time::sleep(HEARD_OF.1).await;
+                self.messages = pull(&self.journal, &self.consumer).await?;
+                self.pull_again = false;
+            }
+            let item = self.messages.next().await;
+            let unheard = matches!(&item, Some(Err(error)) if error.kind() == MessagesErrorKind::NoResponders);
+            if !unheard || self.pulls_left == 0 {
+                self.pulls_left = 0;
+                return Ok(item);
+            }
+            self.pulls_left -= 1;
+            self.pull_again = true;
+        }
+    }
+
     /// Why the wanted position did not come, when another one did.
-    async fn missing(&self, wanted: Position, found: Position) -> ReadError {
-        match stamp(&self.journal, wanted).await {
-            Ok(Some(_)) => ReadError::interrupted(format!("{wanted:?} was lost on its way, {found:?} came")),
-            Ok(None) => match self.journal.bounds(wanted.partition()).await {
-                Ok(bounds) if wanted < bounds.first => ReadError::Trimmed { wanted, first: bounds.first },
-                Ok(_) => ReadError::Gap { wanted, found },
-                Err(error) => ReadError::interrupted(error),
-            },
+    async fn missing(&self, found: Position) -> ReadError {
+        let wanted = self.next;
+        if found < wanted {
+            return ReadError::interrupted(format!("{found:?} came once more, {wanted:?} was due"));
+        }
+        match hole(&self.journal, wanted).await {
+            Ok(None) => ReadError::interrupted(format!("{wanted:?} was lost on its way, {found:?} came")),
+            Ok(Some(bounds)) if wanted < bounds.first => ReadError::Trimmed { wanted, first: bounds.first },
+            Ok(Some(_)) => ReadError::Gap { wanted, found },
             Err(error) => ReadError::interrupted(error),
         }
     }
 
-    fn check(
-        &mut self,
-        item: Option<Result<async_nats::jetstream::Message, pull::MessagesError>>,
-    ) -> Result<Message, ReadError> {
+    fn check(&mut self, item: Option<Delivered>) -> Result<Message, ReadError> {
         let message = item.ok_or_else(|| ReadError::interrupted("the consumer is gone"))?;
         let message = message.map_err(ReadError::interrupted)?;
         let (sequence, stamp) = {
@@ -252,35 +305,71 @@ impl Reader {
     }
 }
 
-/// Makes sure that the journal still is the one in which the message at `position` bore this stamp.
+/// Makes sure that the journal still is the one in which the message at `position` bore this stamp (0: there was none, but the
+/// journal reached it).
 pub(crate) async fn verify(journal: &Journal, position: Position, wanted: i64) -> Result<(), ReadError> {
-    match stamp(journal, position).await.map_err(ReadError::interrupted)? {
-        Some(found) if found == wanted => return Ok(()),
-        Some(found) => return Err(ReadError::Replaced { position, wanted, found }),
-        None => {}
+    if wanted != 0 {
+        match stamp(journal, position).await.map_err(ReadError::interrupted)? {
+            Some(found) if found == wanted => return Ok(()),
+            Some(found) => return Err(ReadError::Replaced { position, wanted, found }),
+            None => {}
+        }
     }
-    let bounds = journal.bounds(position.partition()).await.map_err(ReadError::interrupted)?;
-    if position > bounds.last {
+    if let Some(bounds) = end_before(journal, position).await.map_err(ReadError::interrupted)? {
         return Err(ReadError::Beyond { wanted: position, last: bounds.last });
     }
-    if position < bounds.first {
+    let bounds = journal.bounds(position.partition()).await.map_err(ReadError::interrupted)?;
+    if wanted == 0 || position < bounds.first {
         return Ok(());
     }
-    // A copy of the stream that lags may be asked for a message that it has not got yet.
     Err(ReadError::interrupted(format!("the message at {position:?} could not be fetched")))
 }
 
-/// When the message at a position was stored, if it is there.
+/// When the message at a position was stored, if it is there. The stream's leader is asked: another copy may not have it yet.
+/// One that only believes that it leads says nothing wrong, but may say `None` too early.
 pub(crate) async fn stamp(journal: &Journal, position: Position) -> Result<Option<i64>, JournalError> {
     const OPERATION: &str = "fetch the message at a stored position";
+    // No message ever stands there; and the client cannot ask for 0.
+    if position == Position::before_first(position.partition()) {
+        return Ok(None);
+    }
     let stream = journal
         .context()
         .get_stream_no_info(stream_name(position.partition()))
         .await
         .map_err(|e| JournalError::new(OPERATION, e))?;
-    match stream.direct_get(position.get()).await {
-        Ok(message) => Ok(i64::try_from(message.time.unix_timestamp_nanos()).ok()),
-        Err(error) if matches!(error.kind(), DirectGetErrorKind::NotFound) => Ok(None),
-        Err(error) => Err(JournalError::new(OPERATION, error)),
+    let message = found(stream.get_raw_message(position.get()).await, OPERATION)?;
+    Ok(message.and_then(|message| i64::try_from(message.time.unix_timestamp_nanos()).ok()))
+}
+
+/// The partition's bounds where it surely ends before `position`, though that was once given; `None` where it does not. See
+/// [`leader`]: of several copies' leaders one has to say so again and again.
+async fn end_before(journal: &Journal, position: Position) -> Result<Option<Bounds>, JournalError> {
+    for time in 1.. {
+        let (bounds, copies) = journal.bounds_and_copies(position.partition()).await?;
+        if position <= bounds.last {
+            break;
+        }
+        if copies == 1 || time == leader::TIMES {
+            return Ok(Some(bounds));
+        }
+        tokio::time::sleep(leader::AGAIN).await;
     }
+    Ok(None)
+}
+
+/// The partition's bounds where it surely lacks the message at `position`, which others stand behind; `None` where it has it, or
+/// where nobody can say that it lacks it: its leader does not know of that position.
+async fn hole(journal: &Journal, position: Position) -> Result<Option<Bounds>, JournalError> {
+    for time in 1.. {
+        let (bounds, copies) = journal.bounds_and_copies(position.partition()).await?;
+        if position > bounds.last || stamp(journal, position).await?.is_some() {
+            break;
+        }
+        if copies == 1 || time == leader::TIMES || position < bounds.first {
+            return Ok(Some(bounds));
+        }
+        tokio::time::sleep(leader::AGAIN).await;
+    }
+    Ok(None)
 }

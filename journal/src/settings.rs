@@ -1,6 +1,6 @@
 //! The knobs of a journal.
 
-use clap::Args;
+use clap::{Args, builder::RangedU64ValueParser};
 use sluice_model::PartitionCount;
 
 /// How a journal is made where there is none; one that exists is taken as it is, and refused where it contradicts.
@@ -11,11 +11,13 @@ pub struct Settings {
     /// as many position rows in every shard.
     #[arg(long, env = "JOURNAL_PARTITIONS")]
     pub journal_partitions: Option<PartitionCount>,
-    /// Copies of every stream: 1 on one server, 3 in a cluster. One copy too few: a lost server takes acknowledged
-    /// events with it.
-    #[arg(long, env = "JOURNAL_REPLICAS", default_value_t = 1)]
-    pub journal_replicas: usize,
-    /// The most bytes of one partition's stream; the server sets them aside at once. Too low: a shard that is down for
+    /// Copies of every stream and bucket that is made: 1 on one server, 3 in a cluster, at most 5; where nothing is said, as many
+    /// as the journal has, and 1 where there is none. What exists keeps the number that it has; where that is another one,
+    /// the log says so. Too few: a lost server takes acknowledged events with it. Too many: there are not so many servers, and
+    /// nothing is made; each takes the disk of its own, and a publish waits for the majority of them.
+    #[arg(long, env = "JOURNAL_REPLICAS", value_parser = RangedU64ValueParser::<usize>::new().range(1..=5))]
+    pub journal_replicas: Option<usize>,
+    /// The most bytes of one partition's stream; each server with a copy sets them aside at once. Too low: a shard that is down for
     /// long fills the journal, and ingest answers 503. Too high: the server refuses to make the stream.
     #[arg(long, env = "JOURNAL_MAX_BYTES", default_value_t = 1 << 30)]
     pub journal_max_bytes: i64,
@@ -34,13 +36,18 @@ impl Settings {
         let default = || PartitionCount::try_from(Self::DEFAULT_PARTITIONS).expect("4 is from 1 to 512");
         self.journal_partitions.unwrap_or_else(default)
     }
+
+    /// The copies that a new journal's streams get.
+    pub fn replicas_of_a_new_journal(&self) -> usize {
+        self.journal_replicas.unwrap_or(1)
+    }
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             journal_partitions: None,
-            journal_replicas: 1,
+            journal_replicas: None,
             journal_max_bytes: 1 << 30,
             journal_duplicate_window_s: 120,
         }

@@ -78,7 +78,7 @@ fn base(settings: &Settings) -> Config {
         max_messages: -1,
         max_messages_per_subject: -1,
         max_age: Duration::ZERO,
-        num_replicas: settings.journal_replicas,
+        num_replicas: settings.replicas_of_a_new_journal(),
         duplicate_window: Duration::from_secs(settings.journal_duplicate_window_s),
         allow_direct: true,
         ..Config::default()
@@ -87,7 +87,7 @@ fn base(settings: &Settings) -> Config {
 
 /// Says what of an existing stream contradicts the protocol, one line for each setting.
 ///
-/// Size, copies and duplicate window are the operator's to change, and are not compared.
+/// Size, copies and duplicate window are the operator's to change, and are not compared here ([`tell_of_copies`] does).
 pub fn contradictions(found: &Config, wanted: &Config) -> Vec<String> {
     let mut lines = Vec::new();
     let mut compare = |what: &str, found: String, wanted: String| {
@@ -109,4 +109,19 @@ pub fn contradictions(found: &Config, wanted: &Config) -> Vec<String> {
     compare("allow_rollup_hdrs", found.allow_rollup.to_string(), wanted.allow_rollup.to_string());
     compare("journal id and partitions", format!("{:?}", Tag::of(found)), format!("{:?}", Tag::of(wanted)));
     lines
+}
+
+/// Says in the log where a stream has another number of copies than was asked for. It is taken as it is: changing it moves
+/// data between servers, which is the operator's to decide.
+pub(crate) fn tell_of_copies(found: &Config, asked: usize) {
+    if found.num_replicas != asked {
+        let stream = &found.name;
+        tracing::warn!(
+            stream,
+            found = found.num_replicas,
+            asked,
+            "this stream has another number of copies than JOURNAL_REPLICAS says. To change it: nats stream edit {stream} \
+             --replicas {asked}"
+        );
+    }
 }

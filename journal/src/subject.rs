@@ -12,9 +12,27 @@ pub const DEAD_SUBJECTS: &str = "dead.>";
 /// The key-value bucket of what trimming has to remember.
 pub const TRIM_BUCKET: &str = "sluice_trim";
 
-/// The key of one journal's entry there: a journal that is made anew begins with none.
+/// The key-value bucket of the writers that are there.
+pub const WRITERS_BUCKET: &str = "sluice_writers";
+
+/// The key of one journal's entry in [`TRIM_BUCKET`]: a journal that is made anew begins with none.
 pub fn trim_key(journal_id: &str) -> String {
     format!("journal.{journal_id}")
+}
+
+/// The key-value bucket of what was repaired.
+pub const REPAIR_BUCKET: &str = "sluice_repair";
+
+/// The key of one partition's entry there. A journal that is made anew begins with none.
+pub fn repair_key(journal_id: &str, partition: Partition) -> String {
+    format!("journal.{journal_id}.{partition}")
+}
+
+/// What a repair takes up positions with: a message on this subject that holds nothing, and that nobody has to do anything about.
+///
+/// It has three tokens, so the account mapping leads nobody there.
+pub fn filler(partition: Partition) -> String {
+    format!("journal.{partition}.repair")
 }
 
 /// The stream of a partition.
@@ -26,6 +44,26 @@ pub fn stream_name(partition: Partition) -> String {
 /// without a word.
 pub fn stream_subjects(partition: Partition) -> String {
     format!("journal.{partition}.>")
+}
+
+/// Where JetStream is asked about a stream.
+pub fn stream_info(stream: &str) -> String {
+    format!("$JS.API.STREAM.INFO.{stream}")
+}
+
+/// Where JetStream is told to make a stream.
+pub fn stream_create(stream: &str) -> String {
+    format!("$JS.API.STREAM.CREATE.{stream}")
+}
+
+/// Where JetStream is told to change a stream's settings.
+pub fn stream_update(stream: &str) -> String {
+    format!("$JS.API.STREAM.UPDATE.{stream}")
+}
+
+/// The stream behind a key-value bucket.
+pub fn bucket_stream(bucket: &str) -> String {
+    format!("KV_{bucket}")
 }
 
 /// The line of the server's configuration that leads `person.create.<customer>` into the customer's partition.
@@ -114,6 +152,8 @@ pub mod header {
     pub const DROPPED: &str = "Sluice-Dropped";
     /// A message of the journal that is a replay: the id that the event had when it died.
     pub const REPLAY_OF: &str = "Sluice-Replay";
+    /// A message of the journal that is a copy, made by a repair: the position of what it is a copy of. Its stamp stands beside it.
+    pub const REPAIRED_FROM: &str = "Sluice-Repaired-From";
     /// What a stream knows a message again by, for its duplicate window.
     pub const MESSAGE_ID: &str = "Nats-Msg-Id";
     /// The only stream that a publish may be stored in.
@@ -122,6 +162,8 @@ pub mod header {
     pub const EXPECTED_LAST_SEQUENCE: &str = "Nats-Expected-Last-Sequence";
     /// The stream sequence that the last message of the same subject must have; 0 for none.
     pub const EXPECTED_LAST_SUBJECT_SEQUENCE: &str = "Nats-Expected-Last-Subject-Sequence";
+    /// Which subject that is, where it is not the message's own.
+    pub const EXPECTED_LAST_SUBJECT_SEQUENCE_SUBJECT: &str = "Nats-Expected-Last-Subject-Sequence-Subject";
 }
 
 #[cfg(test)]
@@ -132,6 +174,17 @@ mod tests {
         let partitions = PartitionCount::try_from(4).unwrap();
         let partition = partitions.of_token("42");
         customer_of(subject, partition, partitions).map_err(|refusal| refusal.reason)
+    }
+
+    #[test]
+    fn no_event_and_nothing_that_the_mapping_gives_has_a_fillers_subject() {
+        let partition = Partition::new(3);
+        assert_eq!(filler(partition), "journal.3.repair");
+        let partitions = PartitionCount::try_from(4).unwrap();
+        assert_eq!(customer_of(&filler(partition), partition, partitions).unwrap_err().reason, Reason::UnknownSubject);
+        let mapped =
+            mapping(partitions).matches('.').count() - public_create(&"1".parse().unwrap()).matches('.').count();
+        assert_eq!(mapped, 4, "five tokens: a filler has three");
     }
 
     #[test]

@@ -45,14 +45,13 @@ pub mod search;
 
 use std::time::Duration;
 
-use async_nats::jetstream::kv;
 use sluice_model::Position;
 
 pub use ledger::{TrimLedger, WriteError};
-pub use record::{Announced, TrimRecord};
+pub use record::{Announced, Stored, TrimRecord};
 
 use crate::{
-    Journal, JournalError,
+    Journal, JournalError, bucket,
     subject::{TRIM_BUCKET, stream_name, trim_key},
 };
 
@@ -66,21 +65,8 @@ impl Journal {
     /// # Errors
     /// Where JetStream does not answer.
     pub async fn trim_ledger(&self) -> Result<TrimLedger, JournalError> {
-        let store = match self.context().get_key_value(TRIM_BUCKET).await {
-            Ok(store) => store,
-            // It is missing, or does not answer: making it says which. A bucket that is there already is taken as it is.
-            Err(_) => {
-                let config = kv::Config {
-                    bucket: TRIM_BUCKET.to_owned(),
-                    description: "what trimming has to remember, one entry for each journal".to_owned(),
-                    history: 1,
-                    num_replicas: self.replicas(),
-                    ..kv::Config::default()
-                };
-                let made = self.context().create_key_value(config).await;
-                made.map_err(|e| JournalError::new("make the bucket of what was trimmed", e))?
-            }
-        };
+        let what = "what trimming has to remember, one entry for each journal";
+        let store = bucket::open(self, TRIM_BUCKET, what, Duration::ZERO).await?;
         let room = self.client().server_info().max_payload;
         Ok(TrimLedger::new(store, trim_key(self.id()), room))
     }

@@ -13,6 +13,6 @@ pub(crate) async fn connect(args: &NatsArgs) -> anyhow::Result<async_nats::Clien
     let client = nats::connect(args, "loadgen").await.context("connect to NATS")?;
     let answered = tokio::time::timeout(PATIENCE, client.flush()).await;
     let urls = args.nats_url.join(", ");
-    answered.map_err(|_| anyhow::anyhow!("no NATS server answers at {urls} within {} s", PATIENCE.as_secs()))??;
+    answered.map_err(|_| anyhow::anyhow!("no NATS server lets us in at {urls} within {} s", PATIENCE.as_secs()))??;
     Ok(client)
 }

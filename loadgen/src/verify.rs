@@ -6,7 +6,7 @@
 //! 1. [`ledger`]: what is expected against what stands there; no I/O. It keeps its events in `events`, judges them in
 //!    `judge`, and gives [`findings`].
 //! 2. [`expect`]: fills the ledger from the journal.
-//! 3. [`homes`]: and with each customer's route.
+//! 3. [`homes`]: and with each customer's route; [`repaired`]: what repairs of the journal left behind.
 //! 4. [`fleet`]: the shards' connections; shows the ledger every row.
 //! 5. [`drain`]: waits until the shards have stored what the journal held.
 //! 6. [`report`]: how it is told.
@@ -21,6 +21,7 @@ mod judge;
 pub mod ledger;
 #[cfg(test)]
 mod ledger_tests;
+pub mod repaired;
 pub mod report;
 
 use std::time::Duration;
@@ -34,6 +35,9 @@ use crate::{args::VerifyArgs, connection, progress::Progress};
 use fleet::Fleet;
 use ledger::Ledger;
 use report::Report;
+
+/// How long the journal's servers may elect a leader. Longer than they do when one was lost.
+const JOURNAL_LIMIT: Duration = Duration::from_secs(20);
 
 /// How long listing the dead letters may take.
 const DEAD_LETTERS_TIMEOUT: Duration = Duration::from_secs(60);
@@ -51,7 +55,11 @@ const TRIMMED_TRIES: u32 = 20;
 pub async fn run(args: &VerifyArgs) -> anyhow::Result<Report> {
     let client = connection::connect(&args.nats).await?;
     let directory = Directory::from_args(&args.directory, &client).context("reach the directory")?;
-    let journal = Journal::open(client, &args.journal).await.context("open the journal")?;
+    let journal = Journal::open_within(client, &args.journal, JOURNAL_LIMIT).await.context("open the journal")?;
+    if directory.names_shards_late().await.context("ask the directory")? {
+        let nobody = Fleet::new(&[], journal.id());
+        homes::introduce(&mut read_untrimmed(&journal, &nobody).await?.0, &directory).await?;
+    }
     let shards = directory.shards().await.context("ask the directory for the shards")?;
     let mut fleet = Fleet::new(&shards, journal.id());
 
@@ -70,6 +78,7 @@ pub async fn run(args: &VerifyArgs) -> anyhow::Result<Report> {
 async fn read_untrimmed(journal: &Journal, fleet: &Fleet) -> anyhow::Result<(Ledger, Vec<Position>)> {
     for _ in 0..TRIMMED_TRIES {
         let mut ledger = Ledger::new(journal.partitions(), fleet.names());
+        note_repairs(journal, &mut ledger).await?;
         match read_all(journal, &mut ledger).await {
             Err(error) if matches!(error.downcast_ref(), Some(ReadError::Trimmed { .. })) => {
                 tracing::warn!(
@@ -81,6 +90,21 @@ async fn read_untrimmed(journal: &Journal, fleet: &Fleet) -> anyhow::Result<(Led
         }
     }
     anyhow::bail!("the journal was trimmed {TRIMMED_TRIES} times while it was read; verify it when there is less load")
+}
+
+/// Notes what was lost, and repaired since: by the record of repairs, and by nothing else.
+async fn note_repairs(journal: &Journal, ledger: &mut Ledger) -> anyhow::Result<()> {
+    for partition in journal.partitions().all() {
+        let (record, _) = journal.repairs(partition).await.context("read what was repaired")?;
+        for (repair, _) in record.finished() {
+            for lost in &repair.lost {
+                if let Some(shard) = ledger.shard(&lost.shard) {
+                    ledger.repaired.lost(shard, lost.cut, lost.stored);
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Notes every event that the journal holds now; gives each partition's last position.
@@ -121,7 +145,12 @@ async fn bury(ledger: &mut Ledger, journal: &Journal) -> anyhow::Result<u64> {
     let letters = tokio::time::timeout(DEAD_LETTERS_TIMEOUT, dead_letters.list()).await;
     let letters = letters.context("listing the dead letters takes too long")??;
     for letter in &letters {
-        ledger.bury(letter.id);
+        let position = letter.id.position();
+        // Where a position was given twice, a letter may be of what stood there before. One without a stamp is taken at its word.
+        let dated = letter.stamp != 0 && ledger.repaired.touches(position);
+        if !dated || journal.stamp(position).await?.is_none_or(|stamp| stamp == letter.stamp) {
+            ledger.bury(letter.id);
+        }
     }
     Ok(letters.len() as u64)
 }

@@ -41,7 +41,8 @@ impl NatsTarget {
 fn failure(error: PublishError) -> Failure {
     let cause = match error.kind() {
         PublishErrorKind::StreamNotFound => {
-            let detail = "nothing listens there: is the server's account mapping missing?";
+            let detail = "nothing listens there: is the server's account mapping missing, or has the partition's stream no \
+                          leader at the moment?";
             return Failure { cause: "no_stream".to_owned(), detail: detail.to_owned() };
         }
         PublishErrorKind::TimedOut => "timeout",

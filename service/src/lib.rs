@@ -5,7 +5,8 @@
 //! 3. [`nats`]: the connection, with its settings and time limits.
 //! 4. [`http`]: serve a router until stopped; `/livez` and `/readyz`.
 //! 5. [`problem`]: errors of an HTTP API as RFC 9457 problem documents.
-//! 6. [`backoff`]: how long to wait before trying again.
+//! 6. [`tokens`]: who may call an HTTP API, and as what.
+//! 7. [`backoff`]: how long to wait before trying again.
 
 pub mod backoff;
 pub mod http;
@@ -13,6 +14,7 @@ pub mod nats;
 pub mod problem;
 pub mod shutdown;
 pub mod telemetry;
+pub mod tokens;
 
 pub use backoff::Backoff;
 pub use problem::Problem;

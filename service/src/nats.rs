@@ -1,18 +1,20 @@
 //! The connection to NATS.
 
+pub mod refused;
+
 use std::time::Duration;
 
-use async_nats::{Client, ConnectOptions, Event};
+use async_nats::{Client, ClientError, ConnectOptions, Event, ServerError};
 use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 
 /// Where NATS is and who we are there.
 #[derive(Debug, Clone, Args)]
 pub struct NatsArgs {
-    /// The servers' URLs, with commas between them.
+    /// The servers' URLs, with commas between them. Of a cluster name all: any of them may be away when a process starts.
     #[arg(long, env = "NATS_URL", value_delimiter = ',', default_value = "nats://127.0.0.1:4222")]
     pub nats_url: Vec<String>,
-    /// The NATS user, where the servers want one.
+    /// The NATS user, where the servers want one. Answers come to subjects below `_INBOX_<user>`, which the user has to have leave for.
     #[arg(long, env = "NATS_USER", requires = "nats_password")]
     pub nats_user: Option<String>,
     /// The NATS user's password; better given by the environment than on a command line that others can list.
@@ -31,32 +33,60 @@ impl NatsArgs {
     }
 }
 
-/// Connects, and goes on trying until a server answers; says so in the log. Reconnects by itself later.
+/// How long a server may take to greet us. Lower: a busy server is taken for dead. Higher: where one of several servers hangs, so
+/// long goes by before the next one is tried.
+const GREETING: Duration = Duration::from_secs(2);
+/// How often the server is asked whether it is there; two questions without an answer, and it is left at the third: a server that
+/// hangs, or has vanished without a word, is left after 6 to 9 s. One that dies is left at once. Lower: a busy server is taken
+/// for dead. Higher: publishes go to nobody for that long, and their outcomes are unknown.
+const PING: Duration = Duration::from_secs(3);
+
+/// Connects to one of the servers, and goes on trying until one answers; says so in the log. Reconnects by itself later: to
+/// any of those named, and those which they name; the ones that failed most come last.
 ///
 /// # Errors
 /// Only for what trying again cannot mend, such as a URL that is none.
 pub async fn connect(args: &NatsArgs, name: &str) -> anyhow::Result<Client> {
-    let mut options = ConnectOptions::new()
+    let options = ConnectOptions::new()
         .name(name)
         .request_timeout(Some(args.request_timeout()))
-        .connection_timeout(Duration::from_secs(5))
-        .ping_interval(Duration::from_secs(10))
+        .connection_timeout(GREETING)
+        .ping_interval(PING)
         .reconnect_delay_callback(|attempt| Duration::from_millis(100 * u64::try_from(attempt).unwrap_or(20).min(20)))
         .retry_on_initial_connect()
         .event_callback(|event| async move { log_event(&event) });
-    if let (Some(user), Some(password)) = (&args.nats_user, &args.nats_password) {
-        options = options.user_and_password(user.clone(), password.expose_secret().to_owned());
-    }
+    let options = match (&args.nats_user, &args.nats_password) {
+        (Some(user), Some(password)) => as_user(options, user, password),
+        _ => options,
+    };
     Ok(options.connect(args.nats_url.clone()).await?)
+}
+
+/// Connects as that user, and hears answers at subjects of its own: where each user may hear only those, nobody hears another's.
+pub fn as_user(options: ConnectOptions, user: &str, password: &SecretString) -> ConnectOptions {
+    let options = options.user_and_password(user.to_owned(), password.expose_secret().to_owned());
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    // Another name could not stand in a subject; such a user has to have leave for the client's own `_INBOX.>`.
+    if user.chars().all(is_plain) { options.custom_inbox_prefix(format!("_INBOX_{user}")) } else { options }
 }
 
 fn log_event(event: &Event) {
     match event {
         Event::Connected => tracing::info!("connected to NATS"),
         Event::Disconnected => tracing::warn!("NATS is not reachable; trying again"),
-        Event::ServerError(error) => tracing::error!(%error, "NATS refused something"),
+        Event::ServerError(ServerError::AuthorizationViolation) => log_stranger(),
+        Event::ServerError(error) => match refused::note(&error.to_string()) {
+            Some(refused) => tracing::error!(subject = refused.subject, "{refused}"),
+            None => tracing::error!(%error, "NATS refused something"),
+        },
+        // So the client tells of a refused login, which it tries again.
+        Event::ClientError(ClientError::Other(error)) if error.contains("authorization violation") => log_stranger(),
         Event::ClientError(error) => tracing::warn!(%error, "NATS connection"),
         Event::SlowConsumer(_) => tracing::error!(%event, "NATS dropped messages for us"),
         other => tracing::info!(event = %other, "NATS connection"),
     }
+}
+
+fn log_stranger() {
+    tracing::error!("NATS refuses this user or its password (NATS_USER, NATS_PASSWORD); trying again");
 }

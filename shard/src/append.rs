@@ -6,6 +6,8 @@
 
 use std::error::Error;
 
+use sluice_failpoint::fail_point;
+
 use crate::{Batch, Class, RefusedRow, bisection::Bisection, engine::Engine, fault::Fault, lane_rule};
 
 /// Stores the batch. On an error nothing is stored, but for a commit whose answer was lost.
@@ -35,9 +37,14 @@ where
 }
 
 async fn store_whole(engine: &mut Engine, batch: &Batch) -> Result<(), Fault> {
+    fail_point!("lane.begin.before");
     advance(engine, batch).await?;
+    fail_point!("lane.positions.after");
     engine.insert(&batch.rows, 0..batch.rows.len()).await?;
-    engine.commit().await
+    fail_point!("lane.commit.before");
+    engine.commit().await?;
+    fail_point!("lane.commit.after");
+    Ok(())
 }
 
 async fn store_apart<F>(engine: &mut Engine, batch: &Batch, bury: F) -> Result<(), Fault>
@@ -48,7 +55,9 @@ where
     let refused = insert_what_is_taken(engine, batch).await?;
     if !refused.is_empty() {
         // Before the commit: a position may only pass an event whose dead letter is stored.
+        fail_point!("lane.refused.before");
         bury(&refused).await.map_err(|e| Fault::new(Class::Transient, e))?;
+        fail_point!("lane.refused.after");
     }
     engine.commit().await
 }
@@ -57,6 +66,7 @@ async fn insert_what_is_taken(engine: &mut Engine, batch: &Batch) -> Result<Vec<
     let mut bisection = Bisection::new(batch.rows.len());
     while let Some(range) = bisection.next_range() {
         engine.savepoint().await?;
+        fail_point!("lane.savepoint.after");
         match engine.insert(&batch.rows, range.clone()).await {
             Ok(()) => engine.keep_savepoint().await?,
             Err(fault) if fault.class == Class::Data => {

@@ -11,6 +11,13 @@ pub struct StoredPosition {
     pub stamp: i64,
 }
 
+impl From<Position> for StoredPosition {
+    /// One at which there was no message that anybody knows of.
+    fn from(position: Position) -> Self {
+        Self { position, stamp: 0 }
+    }
+}
+
 /// One partition's step: the stored position must be `from`, and becomes `to`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Advance {

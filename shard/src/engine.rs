@@ -9,13 +9,14 @@ use futures::stream::BoxStream;
 use sluice_model::{CustomerId, EventId, Partition, Position, Rows};
 
 use crate::{
-    Advance, Counts, Flavor, Identity, ShardAddress, StoredPosition, StoredRow, fault::Fault, postgres::Postgres,
-    schema::Column, sqlite::Sqlite,
+    Advance, Counts, Flavor, Identity, Limits, ShardAddress, Size, StoredPosition, StoredRow, fault::Fault,
+    mysql::Mysql, postgres::Postgres, schema::Column, sqlite::Sqlite,
 };
 
 /// One connection to one database.
 pub(crate) enum Engine {
     Postgres(Postgres),
+    Mysql(Mysql),
     Sqlite(Sqlite),
 }
 
@@ -24,6 +25,7 @@ macro_rules! either {
     ($engine:expr, $each:ident => $call:expr) => {
         match $engine {
             Engine::Postgres($each) => $call,
+            Engine::Mysql($each) => $call,
             Engine::Sqlite($each) => $call,
         }
     };
@@ -31,10 +33,11 @@ macro_rules! either {
 
 impl Engine {
     /// Connects; `create` makes a database that is only a file, where it is not there yet.
-    pub(crate) async fn connect(address: &ShardAddress, create: bool) -> Result<Self, Fault> {
+    pub(crate) async fn connect(address: &ShardAddress, limits: Limits, create: bool) -> Result<Self, Fault> {
         Ok(match address.flavor {
-            Flavor::Postgres => Self::Postgres(Postgres::connect(address).await?),
-            Flavor::Sqlite => Self::Sqlite(Sqlite::connect(address, create).await?),
+            Flavor::Postgres => Self::Postgres(Postgres::connect(address, limits).await?),
+            Flavor::Mysql => Self::Mysql(Mysql::connect(address, limits).await?),
+            Flavor::Sqlite => Self::Sqlite(Sqlite::connect(address, limits, create).await?),
         })
     }
 
@@ -56,8 +59,18 @@ impl Engine {
         either!(self, engine => engine.write_identity(identity).await)
     }
 
+    /// Writes another journal's id beside the name.
+    pub(crate) async fn change_journal(&mut self, identity: &Identity) -> Result<(), Fault> {
+        either!(self, engine => engine.change_journal(identity).await)
+    }
+
+    /// Sets the stored position of a partition, where it is less.
+    pub(crate) async fn go_on_after(&mut self, later: StoredPosition) -> Result<(), Fault> {
+        either!(self, engine => engine.go_on_after(later).await)
+    }
+
     /// Adds position rows where there are none; those that exist stay as they are.
-    pub(crate) async fn add_positions(&mut self, positions: &[Position]) -> Result<(), Fault> {
+    pub(crate) async fn add_positions(&mut self, positions: &[StoredPosition]) -> Result<(), Fault> {
         either!(self, engine => engine.add_positions(positions).await)
     }
 
@@ -117,6 +130,14 @@ impl Engine {
                 Ok(StoredRow { customer_id: customer.to_string(), id: event_id(id)?, name, address })
             })
             .collect()
+    }
+
+    pub(crate) async fn size(&mut self) -> Result<Size, Fault> {
+        either!(self, engine => engine.size().await)
+    }
+
+    pub(crate) fn customers(&mut self) -> BoxStream<'_, Result<String, Fault>> {
+        either!(self, engine => engine.customers())
     }
 
     pub(crate) fn ids(&mut self) -> BoxStream<'_, Result<(String, i64), Fault>> {

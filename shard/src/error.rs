@@ -38,6 +38,8 @@ pub enum Operation {
     VerifyIdentity,
     /// Creating schema, identity and position rows.
     Register,
+    /// Giving the shard over to another journal, or moving its positions.
+    Rebind,
     /// Reading the stored positions.
     ReadPositions,
     /// The lane's transaction.
@@ -52,6 +54,7 @@ impl fmt::Display for Operation {
             Self::Connect => "connect",
             Self::VerifyIdentity => "verify the shard's identity",
             Self::Register => "register the shard",
+            Self::Rebind => "give the shard over to its journal",
             Self::ReadPositions => "read the stored positions",
             Self::Append => "append a batch",
             Self::ReadRows => "read rows",

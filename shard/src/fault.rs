@@ -1,8 +1,8 @@
 //! What an engine reports: an error with its class, before anybody says during which operation it came.
 
-use std::{error::Error, fmt};
+use std::{borrow::Cow, error::Error, fmt};
 
-use crate::{Class, Operation, ShardError, postgres, sqlite};
+use crate::{Class, Operation, ShardError, mysql, postgres, sqlite};
 
 /// An engine's error. `?` makes one from every [`sqlx::Error`], with the class its code has.
 #[derive(Debug)]
@@ -26,6 +26,11 @@ impl Fault {
         Self::new(Class::Invariant, what.to_string())
     }
 
+    /// The database's own code, where it was the database that failed.
+    pub(crate) fn code(&self) -> Option<Cow<'_, str>> {
+        self.source.downcast_ref::<sqlx::Error>()?.as_database_error()?.code()
+    }
+
     pub(crate) fn during(self, operation: Operation) -> ShardError {
         ShardError::new(operation, self.class, self.source)
     }
@@ -44,6 +49,8 @@ fn class_of(error: &sqlx::Error) -> Class {
             let code = database.code().unwrap_or_default();
             if database.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_some() {
                 code.parse().map_or(Class::Configuration, sqlite::class_of)
+            } else if let Some(error) = database.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>() {
+                mysql::class_of(error.number(), &code)
             } else {
                 postgres::class_of(&code)
             }

@@ -6,10 +6,10 @@
 //! 1. [`address`]: [`ShardAddress`]: engine, place and credentials (never printed).
 //! 2. [`batch`]: [`Batch`]: the rows and the [`Advance`]s that one transaction stores.
 //! 3. [`error`]: [`ShardError`] and its [`Class`]: what a lane does about it.
-//! 4. [`shard`]: [`Shard`]: register, connect, append, read back.
+//! 4. [`shard`]: [`Shard`]: register, connect, append, read back; [`limits`]: [`Limits`], how long that may take.
 //! 5. `append`: the lane's transaction, once for all engines; `lane_rule` and `bisection` are its pure parts. `registration`
-//!    and `schema` are what makes a database a shard.
-//! 6. `engine`: the closed set of engines; `postgres`, `sqlite`: all SQL of one engine. Another engine is another such
+//!    and `schema` are what makes a database a shard; `rebinding` gives one over to another journal.
+//! 6. `engine`: the closed set of engines; `postgres`, `mysql`, `sqlite`: all SQL of one engine. Another engine is another such
 //!    file, a variant there, and one in [`Flavor`].
 //!
 //! `tests/conformance.rs` is one suite that every engine runs.
@@ -18,11 +18,16 @@ pub mod address;
 mod append;
 pub mod batch;
 mod bisection;
+mod chunks;
+mod customer_column;
 mod engine;
 pub mod error;
 mod fault;
 mod lane_rule;
+pub mod limits;
+mod mysql;
 mod postgres;
+mod rebinding;
 mod registration;
 mod schema;
 pub mod shard;
@@ -30,5 +35,7 @@ mod sqlite;
 
 pub use address::{Flavor, ShardAddress};
 pub use batch::{Advance, Batch, RefusedRow, StoredPosition};
+pub use customer_column::{CustomerColumn, InvalidCustomerColumn};
 pub use error::{Class, Operation, ShardError};
-pub use shard::{Counts, Identity, Shard, StoredRow, register};
+pub use limits::Limits;
+pub use shard::{Counts, Identity, Shard, Size, StoredRow, journal_of, rebind, register};

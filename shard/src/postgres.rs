@@ -2,31 +2,32 @@
 //!
 //! The lane's transaction takes four round trips: `BEGIN` with the positions, `COPY`, its end, `COMMIT`.
 
+mod abandoned;
 mod class;
 mod copy;
 
-use std::{collections::BTreeMap, fmt::Write, ops::Range};
+use std::{collections::BTreeMap, fmt::Write, ops::Range, time::Duration};
 
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use secrecy::ExposeSecret;
-use sluice_model::{CustomerId, Partition, Position, Rows};
+use sluice_model::{CustomerId, Partition, Rows};
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection, Row, postgres::PgConnectOptions};
 
 pub(crate) use self::class::class_of;
-use self::copy::CopyBuffer;
+use self::copy::{COPY, CopyBuffer};
 use crate::{
-    Advance, Counts, Identity, ShardAddress, StoredPosition,
+    Advance, Counts, CustomerColumn, Identity, Limits, ShardAddress, Size, StoredPosition,
     engine::{position_i64, stored_positions},
     fault::Fault,
     schema::{Column, Kind},
 };
 
-/// What the server itself does about a session of ours that hangs or whose host is gone. The inequality that matters:
-/// waiting for a lock gives up before the statement does, so that the error says which it was.
-const SESSION: [(&str, &str); 8] = [
-    ("lock_timeout", "20s"),
-    ("statement_timeout", "60s"),
-    ("idle_in_transaction_session_timeout", "90s"),
+/// The SQLSTATE of a statement that waited for a lock in vain.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
+
+/// What the server itself does about a session of ours whose host is gone, and how it works. What it does about one that hangs
+/// is in [`Limits`].
+const SESSION: [(&str, &str); 5] = [
     ("tcp_keepalives_idle", "30"),
     ("tcp_keepalives_interval", "10"),
     ("tcp_keepalives_count", "3"),
@@ -36,16 +37,17 @@ const SESSION: [(&str, &str); 8] = [
 ];
 
 /// The lock lets one registration at a time into a database ("sluice" in ASCII): `IF NOT EXISTS` alone may still
-/// collide, and two identity rows would be possible. `COLLATE "C"` compares customers as bytes.
+/// collide, and two identity rows would be possible. `COLLATE "C"` compares customers as bytes. `{customer}` stands for the
+/// customer's column here and below.
 const BEGIN_REGISTRATION: &str = r#"
     BEGIN;
     SELECT pg_advisory_xact_lock(126909663503205);
     CREATE TABLE IF NOT EXISTS person (
-        customer_id TEXT COLLATE "C" NOT NULL,
+        {customer} TEXT COLLATE "C" NOT NULL,
         id BIGINT NOT NULL,
         name TEXT NOT NULL,
         address TEXT NOT NULL,
-        PRIMARY KEY (customer_id, id));
+        PRIMARY KEY ({customer}, id));
     CREATE TABLE IF NOT EXISTS journal_position (
         journal_partition INT PRIMARY KEY,
         position BIGINT NOT NULL,
@@ -62,9 +64,12 @@ const PERSON_COLUMNS: &str = "
     WHERE a.attrelid = to_regclass('person') AND a.attnum > 0 AND NOT a.attisdropped";
 const IDENTITIES: &str = "SELECT name, journal_id FROM sluice_shard";
 const WRITE_IDENTITY: &str = "INSERT INTO sluice_shard (name, journal_id) VALUES ($1, $2)";
+const CHANGE_JOURNAL: &str = "UPDATE sluice_shard SET journal_id = $1 WHERE name = $2";
+const GO_ON_AFTER: &str =
+    "UPDATE journal_position SET position = $1, stamp = $2 WHERE journal_partition = $3 AND position < $1";
 const ADD_POSITIONS: &str = "
     INSERT INTO journal_position (journal_partition, position, stamp)
-    SELECT p, s, 0 FROM unnest($1::int4[], $2::int8[]) AS new (p, s)
+    SELECT p, s, t FROM unnest($1::int4[], $2::int8[], $3::int8[]) AS new (p, s, t)
     ON CONFLICT (journal_partition) DO NOTHING";
 const POSITIONS: &str = "SELECT journal_partition::int8, position, stamp FROM journal_position";
 const SAVEPOINT: &str = "SAVEPOINT part";
@@ -74,38 +79,67 @@ const UNDO_SAVEPOINT: &str = "ROLLBACK TO SAVEPOINT part; RELEASE SAVEPOINT part
 /// way leaves no transaction behind: the driver reads on to the end of it before anything else.
 const COUNTS: &str = "
     BEGIN READ ONLY; SET LOCAL statement_timeout = 0;
-    SELECT count(*), count(DISTINCT customer_id) FROM person;
+    SELECT count(*), count(DISTINCT {customer}) FROM person;
     COMMIT";
+const CUSTOMERS: &str = "SELECT DISTINCT {customer} FROM person";
+/// Rows committed, as the statistics have them; after a crash they are lost, then the planner's own count.
+const SIZE: &str = "SELECT greatest(pg_stat_get_live_tuples(oid), reltuples::bigint, 0), pg_total_relation_size(oid)
+    FROM pg_class WHERE oid = 'person'::regclass";
 const IDS: &str = "
     BEGIN READ ONLY; SET LOCAL statement_timeout = 0;
-    SELECT customer_id, id FROM person;
+    SELECT {customer}, id FROM person;
     COMMIT";
 const CUSTOMER_ROWS: &str =
-    "SELECT id, name, address FROM person WHERE customer_id = $1 AND id > $2 ORDER BY id LIMIT $3";
+    "SELECT id, name, address FROM person WHERE {customer} = $1 AND id > $2 ORDER BY id LIMIT $3";
+
+/// The statements that name the customer's column.
+struct Sql {
+    begin_registration: String,
+    copy: String,
+    counts: String,
+    customers: String,
+    ids: String,
+    customer_rows: String,
+}
+
+impl Sql {
+    fn new(customer: &CustomerColumn) -> Self {
+        let [begin_registration, copy, counts, customers, ids, customer_rows] =
+            [BEGIN_REGISTRATION, COPY, COUNTS, CUSTOMERS, IDS, CUSTOMER_ROWS].map(|sql| customer.fill(sql, '"'));
+        Self { begin_registration, copy, counts, customers, ids, customer_rows }
+    }
+}
 
 /// One connection to a PostgreSQL server.
 pub(crate) struct Postgres {
     connection: PgConnection,
+    limits: Limits,
+    sql: Sql,
     buffer: CopyBuffer,
 }
 
 impl Postgres {
-    pub(crate) async fn connect(address: &ShardAddress) -> Result<Self, Fault> {
+    pub(crate) async fn connect(address: &ShardAddress, limits: Limits) -> Result<Self, Fault> {
         let options = PgConnectOptions::new_without_pgpass()
             .host(&address.host)
             .port(address.port)
             .username(&address.user)
             .password(address.password.expose_secret())
             .database(&address.database)
-            .application_name("sluice-lane")
+            .application_name(abandoned::APPLICATION_NAME)
             .options(SESSION)
+            .options([
+                ("lock_timeout", milliseconds(limits.lock())),
+                ("statement_timeout", milliseconds(limits.statement())),
+                ("idle_in_transaction_session_timeout", milliseconds(limits.abandoned())),
+            ])
             .disable_statement_logging();
         let connection = PgConnection::connect_with(&options).await?;
-        Ok(Self { connection, buffer: CopyBuffer::default() })
+        Ok(Self { connection, limits, sql: Sql::new(&address.customer_column), buffer: CopyBuffer::default() })
     }
 
     pub(crate) async fn begin_registration(&mut self) -> Result<(), Fault> {
-        self.run(BEGIN_REGISTRATION).await?;
+        self.connection.execute(sqlx::raw_sql(&self.sql.begin_registration)).await?;
         Ok(())
     }
 
@@ -134,10 +168,23 @@ impl Postgres {
         Ok(())
     }
 
-    pub(crate) async fn add_positions(&mut self, positions: &[Position]) -> Result<(), Fault> {
-        let partitions: Vec<_> = positions.iter().map(|p| i32::from(p.partition().number())).collect();
-        let sequences: Vec<_> = positions.iter().copied().map(position_i64).collect();
-        sqlx::query(ADD_POSITIONS).bind(partitions).bind(sequences).execute(&mut self.connection).await?;
+    pub(crate) async fn change_journal(&mut self, identity: &Identity) -> Result<(), Fault> {
+        let query = sqlx::query(CHANGE_JOURNAL).bind(&identity.journal_id).bind(&identity.shard);
+        query.execute(&mut self.connection).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn go_on_after(&mut self, later: StoredPosition) -> Result<(), Fault> {
+        let query = sqlx::query(GO_ON_AFTER).bind(position_i64(later.position)).bind(later.stamp);
+        query.bind(i32::from(later.position.partition().number())).execute(&mut self.connection).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn add_positions(&mut self, positions: &[StoredPosition]) -> Result<(), Fault> {
+        let partitions: Vec<_> = positions.iter().map(|at| i32::from(at.position.partition().number())).collect();
+        let sequences: Vec<_> = positions.iter().map(|at| position_i64(at.position)).collect();
+        let stamps: Vec<_> = positions.iter().map(|at| at.stamp).collect();
+        sqlx::query(ADD_POSITIONS).bind(partitions).bind(sequences).bind(stamps).execute(&mut self.connection).await?;
         Ok(())
     }
 
@@ -159,11 +206,31 @@ impl Postgres {
             )
             .expect("a string takes whatever is written to it");
         }
-        Ok(self.run(&sql).await? == advances.len() as u64)
+        let advanced = self.run(&sql).await;
+        if advanced.as_ref().is_err_and(|fault| fault.code().is_some_and(|code| code == LOCK_NOT_AVAILABLE)) {
+            self.end_abandoned().await;
+        }
+        Ok(advanced? == advances.len() as u64)
+    }
+
+    /// Somebody held a position's lock for too long: if it was a session that nobody is behind any more, it ends here.
+    async fn end_abandoned(&mut self) {
+        let ended = async {
+            self.rollback().await?;
+            abandoned::end(&mut self.connection, self.limits).await
+        };
+        match ended.await {
+            Ok(0) => {}
+            Ok(sessions) => {
+                tracing::warn!(sessions, "ended transactions whose writers have gone silent in the middle of them")
+            }
+            // Whoever sees the lock's error tries again, and so does this.
+            Err(fault) => tracing::debug!(error = %fault.source, "cannot look for abandoned transactions"),
+        }
     }
 
     pub(crate) async fn insert(&mut self, rows: &Rows, range: Range<usize>) -> Result<(), Fault> {
-        copy::copy_in(&mut self.connection, &mut self.buffer, rows, range).await
+        copy::copy_in(&mut self.connection, &self.sql.copy, &mut self.buffer, rows, range).await
     }
 
     pub(crate) async fn savepoint(&mut self) -> Result<(), Fault> {
@@ -192,7 +259,7 @@ impl Postgres {
     }
 
     pub(crate) async fn counts(&mut self) -> Result<Counts, Fault> {
-        let row = self.connection.fetch_one(sqlx::raw_sql(COUNTS)).await?;
+        let row = self.connection.fetch_one(sqlx::raw_sql(&self.sql.counts)).await?;
         let count = |column: usize| row.try_get::<i64, _>(column).map(i64::unsigned_abs);
         Ok(Counts { rows: count(0)?, customers: count(1)? })
     }
@@ -203,12 +270,22 @@ impl Postgres {
         after: i64,
         limit: u32,
     ) -> Result<Vec<(i64, String, String)>, Fault> {
-        let query = sqlx::query_as(CUSTOMER_ROWS).bind(customer.as_str()).bind(after).bind(i64::from(limit));
+        let query = sqlx::query_as(&self.sql.customer_rows).bind(customer.as_str()).bind(after).bind(i64::from(limit));
         Ok(query.fetch_all(&mut self.connection).await?)
     }
 
+    pub(crate) async fn size(&mut self) -> Result<Size, Fault> {
+        let (rows, bytes): (i64, i64) = sqlx::query_as(SIZE).fetch_one(&mut self.connection).await?;
+        Ok(Size { rows: rows.unsigned_abs(), bytes: bytes.unsigned_abs() })
+    }
+
+    pub(crate) fn customers(&mut self) -> BoxStream<'_, Result<String, Fault>> {
+        let rows = sqlx::query(&self.sql.customers).fetch(&mut self.connection).map_err(Fault::from);
+        rows.and_then(async |row| Ok(row.try_get(0)?)).boxed()
+    }
+
     pub(crate) fn ids(&mut self) -> BoxStream<'_, Result<(String, i64), Fault>> {
-        let rows = sqlx::raw_sql(IDS).fetch(&mut self.connection).map_err(Fault::from);
+        let rows = sqlx::raw_sql(&self.sql.ids).fetch(&mut self.connection).map_err(Fault::from);
         rows.and_then(async |row| Ok((row.try_get(0)?, row.try_get(1)?))).boxed()
     }
 
@@ -221,4 +298,9 @@ impl Postgres {
         // Not `raw_sql(..).execute(..)`: the compiler cannot prove that future `Send`.
         Ok(self.connection.execute(sqlx::raw_sql(sql)).await?.rows_affected())
     }
+}
+
+/// As a PostgreSQL setting has it. 0 would mean that there is no limit.
+fn milliseconds(limit: Duration) -> String {
+    limit.as_millis().max(1).to_string()
 }

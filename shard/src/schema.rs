@@ -20,31 +20,32 @@ pub(crate) struct Column {
     pub(crate) key: Option<i64>,
 }
 
-const COLUMNS: [(&str, Kind); 4] =
-    [("customer_id", Kind::Text), ("id", Kind::BigInt), ("name", Kind::Text), ("address", Kind::Text)];
-const KEY: [&str; 2] = ["customer_id", "id"];
+fn columns(customer: &str) -> [(&str, Kind); 4] {
+    [(customer, Kind::Text), ("id", Kind::BigInt), ("name", Kind::Text), ("address", Kind::Text)]
+}
 
 /// Says which column of `person` is not as Sluice needs it.
 ///
 /// `CREATE TABLE IF NOT EXISTS` takes any table of that name; one made by somebody else would fail each batch later.
-pub(crate) fn check_person(found: &[Column]) -> Result<(), Fault> {
-    for (name, kind) in &COLUMNS {
-        match found.iter().find(|column| column.name == *name) {
-            None => return Err(Fault::configuration(format!("the table person lacks the column {name}"))),
-            Some(column) if column.kind != *kind => {
-                let is = &column.kind;
-                return Err(Fault::configuration(format!("the column {name} of person is {is:?}, not {kind:?}")));
-            }
-            Some(_) => {}
-        }
+pub(crate) fn check_person(found: &[Column], customer: &str) -> Result<(), Fault> {
+    let columns = columns(customer);
+    // First the names: where one is missing, the table is another one, whatever its other columns are.
+    if let Some((name, _)) = columns.iter().find(|(name, _)| found.iter().all(|column| column.name != *name)) {
+        return Err(Fault::configuration(format!("the table person lacks the column {name}")));
     }
-    if let Some(column) = found.iter().find(|column| COLUMNS.iter().all(|(name, _)| column.name != *name)) {
+    if let Some(column) = found.iter().find(|column| columns.iter().all(|(name, _)| column.name != *name)) {
         return Err(Fault::configuration(format!("the table person has an unknown column {}", column.name)));
+    }
+    for (name, kind) in &columns {
+        if let Some(Column { kind: is, .. }) = found.iter().find(|column| column.name == *name && column.kind != *kind)
+        {
+            return Err(Fault::configuration(format!("the column {name} of person is {is:?}, not {kind:?}")));
+        }
     }
     let mut key: Vec<_> = found.iter().filter_map(|c| Some((c.key?, c.name.as_str()))).collect();
     key.sort_unstable();
-    if !key.iter().map(|(_, name)| *name).eq(KEY) {
-        return Err(Fault::configuration("the primary key of person is not (customer_id, id)"));
+    if !key.iter().map(|(_, name)| *name).eq([customer, "id"]) {
+        return Err(Fault::configuration(format!("the primary key of person is not ({customer}, id)")));
     }
     Ok(())
 }
@@ -55,19 +56,20 @@ mod tests {
     use crate::Class;
 
     fn ours() -> Vec<Column> {
-        let key = |name| KEY.iter().position(|k| *k == name).map(|at| at as i64);
-        COLUMNS.map(|(name, kind)| Column { name: name.into(), kind, key: key(name) }).into()
+        let key = |name| ["tenant_id", "id"].iter().position(|k| *k == name).map(|at| at as i64);
+        columns("tenant_id").map(|(name, kind)| Column { name: name.into(), kind, key: key(name) }).into()
     }
 
     fn complaint(columns: &[Column]) -> String {
-        let fault = check_person(columns).unwrap_err();
+        let fault = check_person(columns, "tenant_id").unwrap_err();
         assert_eq!(fault.class, Class::Configuration);
         fault.source.to_string()
     }
 
     #[test]
     fn the_column_that_is_wrong_is_named() {
-        check_person(&ours()).unwrap();
+        check_person(&ours(), "tenant_id").unwrap();
+        assert!(check_person(&ours(), "customer_id").unwrap_err().source.to_string().contains("customer_id"));
         assert!(complaint(&ours()[..3]).contains("address"));
         let mut columns = ours();
         columns[1].kind = Kind::Other("int4".into());

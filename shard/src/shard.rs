@@ -3,12 +3,12 @@
 use std::{collections::BTreeMap, error::Error, time::Duration};
 
 use futures::{Stream, StreamExt};
-use sluice_model::{CustomerId, EventId, Partition, Position};
+use sluice_model::{CustomerId, EventId, Partition};
 use tokio::time::timeout;
 
 use crate::{
-    Batch, Class, Operation, RefusedRow, ShardAddress, ShardError, StoredPosition, append, engine::Engine,
-    fault::Fault, registration,
+    Batch, Class, Limits, Operation, RefusedRow, ShardAddress, ShardError, StoredPosition, append, engine::Engine,
+    fault::Fault, rebinding, registration,
 };
 
 /// How long a database may take to let us in and say who it is. Too short: a busy server is taken for a dead one. Too
@@ -33,6 +33,17 @@ pub struct Counts {
     pub customers: u64,
 }
 
+/// About how much a shard holds, by the database's own statistics: cheap to ask, whatever its size.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Size {
+    /// About how many rows. PostgreSQL counts what was committed, within about a second; MySQL and MariaDB look at some pages of
+    /// a table every now and then (after a tenth of it has changed), and may be far off until then; SQLite knows the greatest row number,
+    /// which does not shrink when rows are deleted.
+    pub rows: u64,
+    /// Bytes of the rows and their index; in SQLite of the whole file.
+    pub bytes: u64,
+}
+
 /// A row, read back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredRow {
@@ -48,17 +59,60 @@ pub struct StoredRow {
 
 /// Makes a database a shard: schema, identity, and a position row for each of `positions`, in one transaction.
 ///
+/// A position with the stamp of its message lets writers find out later that the journal has lost it.
+///
 /// Doing it again with the same identity adds only what is missing; a position that exists is never touched.
 ///
 /// # Errors
 /// [`Class::Configuration`] where the database already bears another identity, or has a `person` table of other columns.
-pub async fn register(address: &ShardAddress, identity: &Identity, positions: &[Position]) -> Result<(), ShardError> {
-    let connected = within_limit(Engine::connect(address, true)).await;
+pub async fn register(
+    address: &ShardAddress,
+    identity: &Identity,
+    positions: &[impl Copy + Into<StoredPosition>],
+) -> Result<(), ShardError> {
+    let positions: Vec<StoredPosition> = positions.iter().map(|position| (*position).into()).collect();
+    let connected = within_limit(Engine::connect(address, Limits::default(), true)).await;
     let mut engine = connected.map_err(|fault| fault.during(Operation::Connect))?;
-    let registered = registration::register(&mut engine, identity, positions).await;
+    let registered = registration::register(&mut engine, identity, &positions, &address.customer_column).await;
     registered.map_err(|fault| fault.during(Operation::Register))?;
     Shard { engine }.close().await;
     Ok(())
+}
+
+/// Gives a shard over from one journal to another, and lets it go on after each of `positions` where it has stored less, in one
+/// transaction. The rows stay.
+///
+/// Only for a journal that holds nothing between a stored position and the one it is moved to: what is left out is left out for
+/// good. No position is ever lowered. Done again, it does nothing. With `from` equal to `to` only positions move.
+///
+/// # Errors
+/// [`Class::Configuration`] where the database is neither shard `from` nor `to`, or lacks a position row. Then nothing was changed.
+pub async fn rebind(
+    address: &ShardAddress,
+    from: &Identity,
+    to: &Identity,
+    positions: &[StoredPosition],
+) -> Result<(), ShardError> {
+    let connected = within_limit(Engine::connect(address, Limits::default(), false)).await;
+    let mut engine = connected.map_err(|fault| fault.during(Operation::Connect))?;
+    let rebound = rebinding::rebind(&mut engine, from, to, positions).await;
+    rebound.map_err(|fault| fault.during(Operation::Rebind))?;
+    Shard { engine }.close().await;
+    Ok(())
+}
+
+/// Which journal's positions a database holds, if it is the shard of that name.
+///
+/// # Errors
+/// [`Class::Configuration`] where it is another shard, or none; [`Class::Transient`] where it does not answer.
+pub async fn journal_of(address: &ShardAddress, shard: &str) -> Result<String, ShardError> {
+    let connected = within_limit(Engine::connect(address, Limits::default(), false)).await;
+    let mut engine = connected.map_err(|fault| fault.during(Operation::Connect))?;
+    let found = within_limit(engine.identities()).await;
+    let journal_id = found.and_then(|found| registration::journal_of(&found, shard));
+    let journal_id = journal_id.map_err(|fault| fault.during(Operation::VerifyIdentity))?;
+    Shard { engine }.close().await;
+    Ok(journal_id)
 }
 
 /// One connection to a shard whose identity has been verified. After any error it is to be dropped.
@@ -67,12 +121,24 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// Connects, and makes sure that the database is the shard it is taken for.
+    /// Connects, and makes sure that the database is the shard it is taken for. With the default [`Limits`].
     ///
     /// # Errors
     /// [`Class::Configuration`] where it is not, or lets us not in; [`Class::Transient`] where it does not answer.
     pub async fn connect(address: &ShardAddress, identity: &Identity) -> Result<Self, ShardError> {
-        let connected = within_limit(Engine::connect(address, false)).await;
+        Self::connect_within(address, identity, Limits::default()).await
+    }
+
+    /// As [`Shard::connect`], with other limits for what follows.
+    ///
+    /// # Errors
+    /// As [`Shard::connect`].
+    pub async fn connect_within(
+        address: &ShardAddress,
+        identity: &Identity,
+        limits: Limits,
+    ) -> Result<Self, ShardError> {
+        let connected = within_limit(Engine::connect(address, limits, false)).await;
         let mut engine = connected.map_err(|fault| fault.during(Operation::Connect))?;
         let found = within_limit(engine.identities()).await;
         found
@@ -92,7 +158,8 @@ impl Shard {
     /// Stores a batch in one transaction: positions compared and advanced, rows in, commit.
     ///
     /// `bury` is called only where the database refuses rows for their values: before the commit, with those rows. If it
-    /// fails, nothing is committed. It runs inside the open transaction, so it has to end within a minute.
+    /// fails, nothing is committed. It runs inside the open transaction, so it has to end before the transaction counts as abandoned
+    /// ([`Limits::abandoned`]).
     ///
     /// Never put a timeout or `select!` around it: a cancelled `COPY` leaves the connection one answer behind. Give it a
     /// task of its own; the server's own timeouts bound it.
@@ -105,6 +172,23 @@ impl Shard {
         F: AsyncFnOnce(&[RefusedRow]) -> Result<(), Box<dyn Error + Send + Sync>>,
     {
         append::append(&mut self.engine, batch, bury).await.map_err(|fault| fault.during(Operation::Append))
+    }
+
+    /// About how much it holds; quick even where it is much.
+    ///
+    /// # Errors
+    /// See [`ShardError::class`].
+    pub async fn size(&mut self) -> Result<Size, ShardError> {
+        let size = within_limit(self.engine.size()).await;
+        size.map_err(|fault| fault.during(Operation::ReadRows))
+    }
+
+    /// Whose rows it holds, each customer once, in no order. As text: rows made by hand may be anybody's.
+    ///
+    /// # Errors
+    /// See [`ShardError::class`].
+    pub fn customers(&mut self) -> impl Stream<Item = Result<String, ShardError>> {
+        self.engine.customers().map(|customer| customer.map_err(|fault| fault.during(Operation::ReadRows)))
     }
 
     /// Counts rows and customers by reading all of them.

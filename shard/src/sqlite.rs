@@ -7,10 +7,10 @@
 mod class;
 mod insert;
 
-use std::{collections::BTreeMap, fs, ops::Range, os::unix::fs::MetadataExt, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fs, ops::Range, os::unix::fs::MetadataExt, path::PathBuf};
 
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
-use sluice_model::{CustomerId, Partition, Position, Rows};
+use sluice_model::{CustomerId, Partition, Rows};
 use sqlx::{
     ConnectOptions, Connection, Executor, Row, SqliteConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
@@ -18,26 +18,24 @@ use sqlx::{
 
 pub(crate) use self::class::class_of;
 use crate::{
-    Advance, Class, Counts, Identity, ShardAddress, StoredPosition,
+    Advance, Class, Counts, CustomerColumn, Identity, Limits, ShardAddress, Size, StoredPosition,
+    chunks::Inserts,
     engine::{position_i64, stored_positions},
     fault::Fault,
     schema::{Column, Kind},
 };
 
-/// How long a transaction waits for another one of the same file. Too short: lanes fail beside a backup. Too long: a
-/// lane learns late that somebody holds the file for good.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// `IMMEDIATE` takes the write lock at once: one registration, or one batch, at a time.
 const BEGIN: &str = "BEGIN IMMEDIATE";
-/// TEXT compares as bytes (the collation BINARY) where nothing else is said.
+/// TEXT compares as bytes (the collation BINARY) where nothing else is said. `{customer}` stands for the customer's column here
+/// and below, between backticks: a name between `"` that no column has would be taken for a text.
 const CREATE_TABLES: &str = "
     CREATE TABLE IF NOT EXISTS person (
-        customer_id TEXT NOT NULL,
+        {customer} TEXT NOT NULL,
         id BIGINT NOT NULL,
         name TEXT NOT NULL,
         address TEXT NOT NULL,
-        PRIMARY KEY (customer_id, id));
+        PRIMARY KEY ({customer}, id));
     CREATE TABLE IF NOT EXISTS journal_position (
         journal_partition INT PRIMARY KEY,
         position BIGINT NOT NULL,
@@ -48,8 +46,11 @@ const CREATE_TABLES: &str = "
 const PERSON_COLUMNS: &str = "SELECT name, type, NULLIF(pk, 0) FROM pragma_table_info('person')";
 const IDENTITIES: &str = "SELECT name, journal_id FROM sluice_shard";
 const WRITE_IDENTITY: &str = "INSERT INTO sluice_shard (name, journal_id) VALUES (?, ?)";
+const CHANGE_JOURNAL: &str = "UPDATE sluice_shard SET journal_id = ? WHERE name = ?";
+const GO_ON_AFTER: &str =
+    "UPDATE journal_position SET position = ?1, stamp = ?2 WHERE journal_partition = ?3 AND position < ?1";
 const ADD_POSITION: &str = "
-    INSERT INTO journal_position (journal_partition, position, stamp) VALUES (?, ?, 0)
+    INSERT INTO journal_position (journal_partition, position, stamp) VALUES (?, ?, ?)
     ON CONFLICT (journal_partition) DO NOTHING";
 const POSITIONS: &str = "SELECT journal_partition, position, stamp FROM journal_position";
 const ADVANCE: &str =
@@ -57,36 +58,60 @@ const ADVANCE: &str =
 const SAVEPOINT: &str = "SAVEPOINT part";
 const KEEP_SAVEPOINT: &str = "RELEASE part";
 const UNDO_SAVEPOINT: &str = "ROLLBACK TO part; RELEASE part";
-const COUNTS: &str = "SELECT count(*), count(DISTINCT customer_id) FROM person";
-const IDS: &str = "SELECT customer_id, id FROM person";
-const CUSTOMER_ROWS: &str = "SELECT id, name, address FROM person WHERE customer_id = ? AND id > ? ORDER BY id LIMIT ?";
+const INSERT: &str = "INSERT INTO person ({customer}, id, name, address)";
+const COUNTS: &str = "SELECT count(*), count(DISTINCT {customer}) FROM person";
+const CUSTOMERS: &str = "SELECT DISTINCT {customer} FROM person";
+const SIZE: &str = "SELECT (SELECT ifnull(max(rowid), 0) FROM person),
+    (SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size)";
+const IDS: &str = "SELECT {customer}, id FROM person";
+const CUSTOMER_ROWS: &str = "SELECT id, name, address FROM person WHERE {customer} = ? AND id > ? ORDER BY id LIMIT ?";
+
+/// The statements that name the customer's column.
+struct Sql {
+    create_tables: String,
+    inserts: Inserts,
+    counts: String,
+    customers: String,
+    ids: String,
+    customer_rows: String,
+}
+
+impl Sql {
+    fn new(customer: &CustomerColumn) -> Self {
+        let [create_tables, insert, counts, customers, ids, customer_rows] =
+            [CREATE_TABLES, INSERT, COUNTS, CUSTOMERS, IDS, CUSTOMER_ROWS].map(|sql| customer.fill(sql, '`'));
+        Self { create_tables, inserts: Inserts::new(&insert), counts, customers, ids, customer_rows }
+    }
+}
 
 /// One connection to a SQLite file.
 pub(crate) struct Sqlite {
     connection: SqliteConnection,
+    sql: Sql,
     path: PathBuf,
     /// Device and inode of the file that was opened.
     file: (u64, u64),
 }
 
 impl Sqlite {
-    pub(crate) async fn connect(address: &ShardAddress, create: bool) -> Result<Self, Fault> {
+    pub(crate) async fn connect(address: &ShardAddress, limits: Limits, create: bool) -> Result<Self, Fault> {
         let path = PathBuf::from(&address.database);
         let options = SqliteConnectOptions::new()
             .filename(&path)
             .create_if_missing(create)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal)
-            .busy_timeout(BUSY_TIMEOUT)
+            .busy_timeout(limits.busy())
             .disable_statement_logging();
         let connection = SqliteConnection::connect_with(&options).await?;
         let file = file_at(&path)?;
-        Ok(Self { connection, path, file })
+        Ok(Self { connection, sql: Sql::new(&address.customer_column), path, file })
     }
 
     pub(crate) async fn begin_registration(&mut self) -> Result<(), Fault> {
         self.run(BEGIN).await?;
-        self.run(CREATE_TABLES).await
+        self.connection.execute(sqlx::raw_sql(&self.sql.create_tables)).await?;
+        Ok(())
     }
 
     pub(crate) async fn person_columns(&mut self) -> Result<Vec<Column>, Fault> {
@@ -106,10 +131,23 @@ impl Sqlite {
         Ok(())
     }
 
-    pub(crate) async fn add_positions(&mut self, positions: &[Position]) -> Result<(), Fault> {
-        for position in positions {
+    pub(crate) async fn change_journal(&mut self, identity: &Identity) -> Result<(), Fault> {
+        let query = sqlx::query(CHANGE_JOURNAL).bind(&identity.journal_id).bind(&identity.shard);
+        query.execute(&mut self.connection).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn go_on_after(&mut self, later: StoredPosition) -> Result<(), Fault> {
+        let query = sqlx::query(GO_ON_AFTER).bind(position_i64(later.position)).bind(later.stamp);
+        let query = query.bind(later.position.partition().number());
+        query.execute(&mut self.connection).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn add_positions(&mut self, positions: &[StoredPosition]) -> Result<(), Fault> {
+        for StoredPosition { position, stamp } in positions {
             let query = sqlx::query(ADD_POSITION).bind(position.partition().number()).bind(position_i64(*position));
-            query.execute(&mut self.connection).await?;
+            query.bind(stamp).execute(&mut self.connection).await?;
         }
         Ok(())
     }
@@ -136,7 +174,7 @@ impl Sqlite {
     }
 
     pub(crate) async fn insert(&mut self, rows: &Rows, range: Range<usize>) -> Result<(), Fault> {
-        insert::insert(&mut self.connection, rows, range).await
+        insert::insert(&mut self.connection, &self.sql.inserts, rows, range).await
     }
 
     pub(crate) async fn savepoint(&mut self) -> Result<(), Fault> {
@@ -161,7 +199,7 @@ impl Sqlite {
     }
 
     pub(crate) async fn counts(&mut self) -> Result<Counts, Fault> {
-        let (rows, customers): (i64, i64) = sqlx::query_as(COUNTS).fetch_one(&mut self.connection).await?;
+        let (rows, customers): (i64, i64) = sqlx::query_as(&self.sql.counts).fetch_one(&mut self.connection).await?;
         Ok(Counts { rows: rows.unsigned_abs(), customers: customers.unsigned_abs() })
     }
 
@@ -171,12 +209,22 @@ impl Sqlite {
         after: i64,
         limit: u32,
     ) -> Result<Vec<(i64, String, String)>, Fault> {
-        let query = sqlx::query_as(CUSTOMER_ROWS).bind(customer.as_str()).bind(after).bind(limit);
+        let query = sqlx::query_as(&self.sql.customer_rows).bind(customer.as_str()).bind(after).bind(limit);
         Ok(query.fetch_all(&mut self.connection).await?)
     }
 
+    pub(crate) async fn size(&mut self) -> Result<Size, Fault> {
+        let (rows, bytes): (i64, i64) = sqlx::query_as(SIZE).fetch_one(&mut self.connection).await?;
+        Ok(Size { rows: rows.unsigned_abs(), bytes: bytes.unsigned_abs() })
+    }
+
+    pub(crate) fn customers(&mut self) -> BoxStream<'_, Result<String, Fault>> {
+        let rows = sqlx::query(&self.sql.customers).fetch(&mut self.connection).map_err(Fault::from);
+        rows.and_then(async |row| Ok(row.try_get(0)?)).boxed()
+    }
+
     pub(crate) fn ids(&mut self) -> BoxStream<'_, Result<(String, i64), Fault>> {
-        let rows = sqlx::query(IDS).fetch(&mut self.connection).map_err(Fault::from);
+        let rows = sqlx::query(&self.sql.ids).fetch(&mut self.connection).map_err(Fault::from);
         rows.and_then(async |row| Ok((row.try_get(0)?, row.try_get(1)?))).boxed()
     }
 

@@ -1,10 +1,13 @@
-//! One suite for every engine, on real PostgreSQL and real SQLite files: what a [`sluice_shard::Shard`] promises.
+//! One suite for every engine, on real PostgreSQL, real MariaDB and real SQLite files: what a [`sluice_shard::Shard`] promises.
 //!
 //! Each test is written once in `suite/` and runs once for each engine; what only one engine can show is in
-//! `suite/postgres_only.rs` and `suite/sqlite_only.rs`.
+//! `suite/postgres_only.rs`, `suite/mysql_only.rs` and `suite/sqlite_only.rs`.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking; clippy does not see that helpers here are tests")]
 
+#[allow(dead_code, unreachable_pub, reason = "this is a module of testbed, whose other users need the rest")]
+#[path = "../../testbed/src/mariadb.rs"]
+mod mariadb_server;
 #[allow(dead_code, unreachable_pub, reason = "this is a module of testbed, whose other users need the rest")]
 #[path = "../../testbed/src/postgres.rs"]
 mod postgres_server;
@@ -12,13 +15,19 @@ mod suite;
 #[allow(unreachable_pub, reason = "a test binary has nobody to be public to")]
 mod support;
 
-/// Runs each of the suite's tests, given as `file::name`, on both engines.
+/// Runs each of the suite's tests, given as `file::name`, on all engines.
 macro_rules! on_every_engine {
     ($($file:ident::$name:ident,)*) => {
         mod on_postgres {
             $(#[tokio::test]
             async fn $name() {
                 crate::suite::$file::$name(&crate::support::Fixture::postgres().await).await;
+            })*
+        }
+        mod on_mysql {
+            $(#[tokio::test]
+            async fn $name() {
+                crate::suite::$file::$name(&crate::support::Fixture::mysql().await).await;
             })*
         }
         mod on_sqlite {
@@ -38,6 +47,12 @@ on_every_engine! {
     identity::a_connection_under_another_name_or_journal_is_refused,
     identity::a_database_that_was_never_registered_is_a_matter_of_configuration,
     identity::a_person_table_of_other_columns_is_refused_by_name,
+    rebinding::a_shard_is_given_over_and_goes_on_beyond_and_its_rows_stay,
+    rebinding::a_shard_of_a_third_journal_or_name_is_refused_and_stays_as_it_is,
+    rebinding::giving_over_again_changes_nothing_and_never_takes_a_position_back,
+    rebinding::a_lane_that_was_connected_before_cannot_store_at_its_old_position,
+    rebinding::a_missing_position_row_leaves_the_shard_with_its_journal,
+    rebinding::a_database_says_which_journal_it_belongs_to_if_it_is_that_shard,
     positions::rows_and_position_move_together,
     positions::a_batch_from_another_position_is_refused_and_changes_nothing,
     positions::a_batch_without_rows_advances,
@@ -53,6 +68,10 @@ on_every_engine! {
     rows::a_customers_rows_come_in_pages_in_order_of_id,
     rows::ids_and_counts_show_every_row,
     rows::a_stream_of_ids_may_be_left_half_way,
+    columns::a_shard_whose_customer_column_has_another_name_works_like_any_other,
+    columns::another_name_than_the_tables_is_refused,
+    size::the_size_is_about_right,
+    size::each_customer_is_listed_once,
     refused::a_refused_row_is_buried_and_its_batch_mates_commit,
     refused::a_batch_of_nothing_but_refused_rows_advances,
     refused::where_the_burial_fails_nothing_is_committed,

@@ -11,7 +11,7 @@ use serde::Serialize;
 use sluice_shard::Flavor;
 use tempfile::NamedTempFile;
 
-use crate::databases::FleetShard;
+use crate::{databases::FleetShard, nats_users::Login};
 
 /// Where everything of a fleet is. It holds passwords.
 #[derive(Clone, Serialize)]
@@ -20,8 +20,14 @@ pub struct Description {
     pub ingest: String,
     /// Where the directory answers.
     pub directory: String,
-    /// Where NATS is.
+    /// The token of those who ask it for routes.
+    pub directory_reader_token: String,
+    /// The token of its administrator.
+    pub directory_admin_token: String,
+    /// Where NATS is: all its servers, with commas between them.
     pub nats: String,
+    /// Its users. Each hears answers at `_INBOX_<user>.>`; the operator at `_INBOX.>` as well.
+    pub nats_users: Vec<DescribedUser>,
     /// The shards.
     pub shards: Vec<DescribedShard>,
     /// The processes.
@@ -47,12 +53,30 @@ pub struct DescribedShard {
     pub database: String,
 }
 
+/// A user of NATS.
+#[derive(Clone, Serialize)]
+pub struct DescribedUser {
+    /// Its name.
+    pub user: &'static str,
+    /// Its password.
+    pub password: String,
+}
+
+impl From<&Login> for DescribedUser {
+    fn from(login: &Login) -> Self {
+        Self { user: login.user, password: login.password.expose_secret().to_owned() }
+    }
+}
+
 /// The ids of all processes.
 #[derive(Debug, Clone, Serialize)]
 pub struct Pids {
-    /// The NATS server.
+    /// The NATS server; of a cluster the first one.
     #[serde(rename = "nats-server")]
     pub nats_server: u32,
+    /// All NATS servers, in the order of their URLs.
+    #[serde(rename = "nats-servers")]
+    pub nats_servers: Vec<u32>,
     /// The directory.
     pub directory: u32,
     /// Ingest.
@@ -61,6 +85,8 @@ pub struct Pids {
     pub writer: Vec<u32>,
     /// The PostgreSQL servers, in the order of the shards.
     pub postgres: Vec<u32>,
+    /// The MariaDB servers, in the order of the shards.
+    pub mysql: Vec<u32>,
 }
 
 impl From<&FleetShard> for DescribedShard {

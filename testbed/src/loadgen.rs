@@ -1,10 +1,11 @@
 //! Runs `loadgen` as a process of its own, and reads its report.
 
 use anyhow::Context;
+use secrecy::ExposeSecret;
 use serde::{Deserialize, de::DeserializeOwned};
 use tokio::process::Command;
 
-use crate::{fleet::Fleet, tool};
+use crate::{fleet::Fleet, nats_users::NatsUser, tool};
 
 /// What `loadgen run` reports.
 #[derive(Debug, Clone, Deserialize)]
@@ -58,6 +59,8 @@ pub struct VerifiedShard {
     pub doubled: u64,
     /// Rows of customers that belong elsewhere.
     pub misplaced: u64,
+    /// Rows whose events the journal lost, as a repair has noted.
+    pub before_repair: u64,
 }
 
 impl Fleet {
@@ -67,7 +70,7 @@ impl Fleet {
     /// Where it cannot say how it went. Failed requests are no error here: they are in the report.
     pub async fn load(&self, args: &[&str]) -> anyhow::Result<Load> {
         let ingest = self.ingest_url();
-        self.report(&[&["run", "--json", "--url", &ingest], args].concat()).await
+        self.report(NatsUser::Publisher, &[&["run", "--json", "--url", &ingest], args].concat(), &[]).await
     }
 
     /// `loadgen verify`: waits until the journal is drained, and checks every row.
@@ -75,13 +78,30 @@ impl Fleet {
     /// # Errors
     /// Where it cannot say what is so. A wrong row is no error here: it is in the report.
     pub async fn verify(&self) -> anyhow::Result<Verified> {
-        self.report(&["verify", "--json"]).await
+        self.verify_by(&[]).await
     }
 
-    async fn report<T: DeserializeOwned>(&self, args: &[&str]) -> anyhow::Result<T> {
+    /// [`Fleet::verify`] with other settings, such as another way to ask for routes.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn verify_by(&self, env: &[(&'static str, String)]) -> anyhow::Result<Verified> {
+        self.report(NatsUser::Operator, &["verify", "--json"], env).await
+    }
+
+    async fn report<T: DeserializeOwned>(
+        &self,
+        user: NatsUser,
+        args: &[&str],
+        env: &[(&'static str, String)],
+    ) -> anyhow::Result<T> {
         let mut command = Command::new(self.program("loadgen"));
-        command.args(args).env("NATS_URL", self.nats_url()).env("RUST_LOG", "warn");
+        command.args(args).env("RUST_LOG", "warn");
+        self.login(user).give_to(&mut command);
         command.env("SHARDING_MODE", "nats").env("JOURNAL_PARTITIONS", self.partitions().to_string());
+        command.env("JOURNAL_REPLICAS", self.replicas().to_string());
+        command.env("SHARDING_TOKEN", self.tokens().reader.expose_secret());
+        command.envs(env.iter().map(|(name, value)| (name, value)));
         let done = tool::output(&mut command).await?;
         // 1 says that something is wrong, and the report says what; anything above, that there is no report.
         let told = matches!(done.status.code(), Some(0 | 1));

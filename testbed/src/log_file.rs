@@ -26,6 +26,11 @@ impl LogFile {
         &self.0
     }
 
+    /// What it is the log of.
+    pub fn name(&self) -> String {
+        self.0.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
     /// Opens it for a process to write to.
     ///
     /// # Errors

@@ -4,7 +4,10 @@ mod args;
 mod demo;
 mod interrupt;
 mod keep;
+mod lookups_command;
+mod outage_command;
 mod report;
+mod soak_command;
 
 use std::process::ExitCode;
 
@@ -31,5 +34,8 @@ async fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Demo(args) => demo::run(&args, &stop).await,
         Command::Fleet(args) => keep::run(&args, &stop).await,
+        Command::Soak(args) => soak_command::run(&args, &stop).await,
+        Command::Lookups(args) => lookups_command::run(&args, &stop).await,
+        Command::Outage(args) => outage_command::run(&args, &stop).await,
     }
 }

@@ -5,43 +5,38 @@
 //!
 //! `initdb` and `postgres` refuse to run as root: then they run as the user `postgres`, or `nobody`.
 //!
-//! It stands alone in this crate (no `crate::`, and paths for its two rooms), since the tests of the shard crate include
+//! It stands alone in this crate (no `crate::`, and paths for its rooms), since the tests of the shard crate include
 //! this very file.
 
 #[path = "postgres/cluster.rs"]
 mod cluster;
+#[path = "postgres/kept.rs"]
+mod kept;
 #[path = "postgres/programs.rs"]
 mod programs;
 
 use std::{
-    net::TcpListener,
     path::PathBuf,
     process::ExitStatus,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, bail, ensure};
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::geteuid,
-};
+use nix::sys::signal::Signal;
 use secrecy::{ExposeSecret, SecretString};
-use sluice_shard::{Flavor, ShardAddress};
+use sluice_shard::{CustomerColumn, Flavor, ShardAddress};
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 
 use self::{
-    cluster::{Cluster, Running},
-    programs::{Programs, unprivileged_user},
+    cluster::Cluster,
+    kept::{LOOK, Running, free_port, unprivileged_user},
+    programs::Programs,
 };
 
 /// The superuser of every server made here.
 const USER: &str = "sluice";
 /// A server that has not come up by then never will.
 const START_LIMIT: Duration = Duration::from_secs(60);
-/// How long a fast shutdown may take before it becomes an immediate one.
-const STOP_LIMIT: Duration = Duration::from_secs(20);
-/// Between two looks at something that another process does.
-const LOOK: Duration = Duration::from_millis(20);
 
 /// A running PostgreSQL server. Dropping it ends the server; its folder stays.
 pub struct Postgres {
@@ -57,7 +52,7 @@ impl Postgres {
     /// Port 0 means any that is free. Only a `durable` server's data outlive a power failure; all outlive a `kill -9`.
     pub async fn start(dir: PathBuf, port: u16, durable: bool) -> anyhow::Result<Self> {
         let programs = Programs::find_or_install()?;
-        let user = if geteuid().is_root() { Some(unprivileged_user()?) } else { None };
+        let user = unprivileged_user(&["postgres", "nobody"])?;
         let cluster = Cluster { programs, dir, durable, user };
         let password = cluster.prepare()?;
         // A free port may be taken by another process before our server has it: then another one is tried.
@@ -93,6 +88,7 @@ impl Postgres {
             user: USER.into(),
             password: self.password.clone(),
             database: database.into(),
+            customer_column: CustomerColumn::default(),
         }
     }
 
@@ -109,28 +105,33 @@ impl Postgres {
     /// Ends the server in order: clients are cut off, data are written.
     pub fn stop(&mut self) {
         let Some(mut running) = self.running.take() else { return };
-        for (signal, limit) in
-            [(Signal::SIGINT, STOP_LIMIT), (Signal::SIGQUIT, STOP_LIMIT), (Signal::SIGKILL, STOP_LIMIT)]
-        {
-            if running.ended() {
-                return;
-            }
-            // The keeper has not ended, so this pid is still the server's.
-            let _ = kill(running.pid, signal);
-            let deadline = Instant::now() + limit;
-            while !running.ended() && Instant::now() < deadline {
-                std::thread::sleep(LOOK);
-            }
-        }
+        // In order, at once, and by force.
+        running.end(&[Signal::SIGINT, Signal::SIGQUIT, Signal::SIGKILL]);
     }
 
     /// Ends the server as a crash does: `kill -9`, nothing is written.
     pub fn kill(&mut self) {
         let Some(mut running) = self.running.take() else { return };
-        if !running.ended() {
-            let _ = kill(running.pid, Signal::SIGKILL);
-            let _ = running.keeper.wait();
-        }
+        running.kill();
+    }
+
+    /// From now on no file of the server may grow beyond so many bytes; `None`: any may. Where the limit is no multiple of a
+    /// page (8 KiB), a table that comes to it gets half a page written, and the server says what it says on a full disk
+    /// (SQLSTATE 53100). No disk is needed for it and no rights. Below 16 MiB the write-ahead log finds no room, and the
+    /// server ends. Started again, it has no limit.
+    pub fn limit_files(&self, bytes: Option<u64>) -> anyhow::Result<()> {
+        let running = self.running.as_ref().context("the server is stopped")?;
+        self.cluster.limit_files(running, bytes)
+    }
+
+    /// Whether the server has ended: by itself, by [`Postgres::stop`] or by [`Postgres::kill`].
+    pub fn has_ended(&mut self) -> bool {
+        self.running.as_mut().is_none_or(Running::ended)
+    }
+
+    /// What the server has said since it was started last.
+    pub fn log(&self) -> String {
+        self.cluster.whole_log()
     }
 
     /// Starts the server again on the same port and data; stops it first where it runs.
@@ -187,8 +188,4 @@ impl Drop for Postgres {
     fn drop(&mut self) {
         self.stop();
     }
-}
-
-fn free_port() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }

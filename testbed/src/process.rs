@@ -13,8 +13,9 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+use secrecy::{ExposeSecret, SecretString};
 
-use crate::{log_file::LogFile, ready::Ready, wait};
+use crate::{log_file::LogFile, memory::Memory, ready::Ready, wait};
 
 /// How long a process may take until it is ready.
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -34,8 +35,8 @@ pub struct Launch {
     pub program: PathBuf,
     /// Its arguments.
     pub args: Vec<OsString>,
-    /// Its environment, beside what it inherits.
-    pub env: Vec<(&'static str, String)>,
+    /// Its environment, beside what it inherits. There are passwords among it.
+    pub env: Vec<(&'static str, SecretString)>,
     /// Where its output goes.
     pub log: LogFile,
     /// When it is ready.
@@ -54,7 +55,7 @@ impl Launch {
         for (name, _) in std::env::vars_os().filter(|(name, _)| foreign(name)) {
             command.env_remove(name);
         }
-        command.args(&self.args).envs(self.env.iter().map(|(name, value)| (name, value)));
+        command.args(&self.args).envs(self.env.iter().map(|(name, value)| (name, value.expose_secret())));
         command.stdin(Stdio::null()).stdout(output).stderr(errors);
         if self.own_group {
             command.process_group(0);
@@ -134,6 +135,11 @@ impl Process {
         self.child.wait().expect("we are its parent, and ask with a valid id")
     }
 
+    /// SIGTERM, and does not wait.
+    pub fn tell_to_stop(&mut self) {
+        self.signal(Signal::SIGTERM);
+    }
+
     /// SIGTERM, then waits; one that has not ended within the grace period is killed.
     pub fn stop(&mut self) -> ExitStatus {
         self.signal(Signal::SIGTERM);
@@ -169,6 +175,52 @@ impl Process {
         self.stop();
         self.child = self.launch.spawn()?;
         self.wait_ready().await
+    }
+
+    /// Starts it again with this variable in its environment, without waiting until it is ready: it may be meant to die before.
+    /// Later starts have it no more.
+    ///
+    /// # Errors
+    /// Where it cannot be started.
+    pub fn restart_with(&mut self, variable: &'static str, value: String) -> anyhow::Result<()> {
+        self.stop();
+        self.launch.env.push((variable, value.into()));
+        let child = self.launch.spawn();
+        self.launch.env.pop();
+        self.child = child?;
+        Ok(())
+    }
+
+    /// As [`Process::restart`], and returns at once: for one that cannot become ready yet.
+    ///
+    /// # Errors
+    /// Where it cannot be started.
+    pub fn restart_unready(&mut self) -> anyhow::Result<()> {
+        self.stop();
+        self.child = self.launch.spawn()?;
+        Ok(())
+    }
+
+    /// Memory that it has now, and the most that it ever had.
+    ///
+    /// # Errors
+    /// Where the kernel does not say: it has ended, or this is not Linux.
+    pub fn memory(&self) -> anyhow::Result<Memory> {
+        Memory::of(self.pid())
+    }
+
+    /// From now on no file that it writes may grow beyond so many bytes; `None`: any may. A full disk that needs neither a
+    /// disk nor rights. It has to ignore SIGXFSZ (see [`crate::FleetOptions::writer_under`]), which would end it.
+    ///
+    /// # Errors
+    /// Where `prlimit` (of util-linux) is missing or fails.
+    pub fn limit_files(&self, bytes: Option<u64>) -> anyhow::Result<()> {
+        let limit = bytes.map_or("unlimited".to_owned(), |bytes| bytes.to_string());
+        let mut prlimit = Command::new("prlimit");
+        prlimit.arg(format!("--fsize={limit}:")).arg("--pid").arg(self.pid().to_string()).stdin(Stdio::null());
+        let done = prlimit.output().context("cannot run prlimit")?;
+        anyhow::ensure!(done.status.success(), "prlimit failed: {}", String::from_utf8_lossy(&done.stderr));
+        Ok(())
     }
 
     /// Only to one that has not been waited for: until then nobody else can have its id.

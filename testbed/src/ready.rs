@@ -2,7 +2,9 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use async_nats::jetstream;
+use async_nats::{ConnectOptions, jetstream};
+
+use crate::nats_users::Login;
 
 /// How long one look may take.
 const LOOK: Duration = Duration::from_secs(1);
@@ -12,8 +14,8 @@ const LOOK: Duration = Duration::from_secs(1);
 pub enum Ready {
     /// `/readyz` of one of our services says 200.
     Http(SocketAddr),
-    /// A NATS server with this URL answers a question about JetStream.
-    Nats(String),
+    /// A NATS server with this URL answers a question about JetStream, to this user where it has users.
+    Nats(String, Option<Login>),
     /// Nothing does: it is ready at once.
     AtOnce,
 }
@@ -24,7 +26,7 @@ impl Ready {
         let look = async {
             match self {
                 Self::Http(listen) => http_is_ready(listen).await,
-                Self::Nats(url) => nats_is_ready(url).await,
+                Self::Nats(url, login) => nats_is_ready(url, login.as_ref()).await,
                 Self::AtOnce => true,
             }
         };
@@ -38,9 +40,13 @@ async fn http_is_ready(listen: &SocketAddr) -> bool {
     client.get(format!("http://{listen}/readyz")).send().await.is_ok_and(|answer| answer.status().is_success())
 }
 
-async fn nats_is_ready(url: &str) -> bool {
-    match async_nats::connect(url).await {
-        Ok(client) => jetstream::new(client).query_account().await.is_ok(),
-        Err(_) => false,
+async fn nats_is_ready(url: &str, login: Option<&Login>) -> bool {
+    let connected = match login {
+        Some(login) => login.connect(ConnectOptions::new()).await.ok(),
+        None => async_nats::connect(url).await.ok(),
+    };
+    match connected {
+        Some(client) => jetstream::new(client).query_account().await.is_ok(),
+        None => false,
     }
 }

@@ -5,7 +5,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use indicatif::HumanCount;
 use secrecy::ExposeSecret;
 use sluice_shard::{Flavor, ShardAddress};
-use sluice_testbed::Fleet;
+use sluice_testbed::{Fleet, NatsUser};
 
 use crate::demo::Outcome;
 
@@ -62,14 +62,22 @@ pub(crate) fn hints(fleet: &Fleet) {
     println!("\nTry, in another terminal:");
     println!("  curl -i -X POST {ingest}/person/1 -d '{person}'");
     println!("  ab -p /dev/null -T application/json -n 1000 -c 100 -H 'X-Customer-ID: 3' {ingest}/person/3");
-    println!("  nats --server {nats} pub person.create.2 '{person}'");
+    // The passwords of servers that listen on loopback alone, and are made anew at each start.
+    let [publisher, operator] = [NatsUser::Publisher, NatsUser::Operator].map(|user| fleet.login(user));
+    let password = publisher.password.expose_secret();
+    println!("  nats --server {nats} --user publisher --password {password} pub person.create.2 '{person}'");
     for shard in fleet.shards().iter().take(1) {
         println!("  {}", query(&shard.address));
     }
     let program = |name: &str| fleet.program(name).display().to_string();
-    println!("  {} --directory-url {directory} shard list", program("directory"));
-    println!("  {} --directory-url {directory} customer show 2", program("directory"));
-    println!("  JOURNAL_PARTITIONS={} {} verify --nats-url {nats}", fleet.partitions(), program("loadgen"));
+    let (reader, admin) = (fleet.tokens().reader.expose_secret(), fleet.tokens().admin.expose_secret());
+    println!("  curl -H 'Authorization: Bearer {reader}' {directory}/read/2");
+    let admin = format!("DIRECTORY_TOKEN={admin} {} --directory-url {directory}", program("directory"));
+    println!("  {admin} shard list");
+    println!("  {admin} customer show 2");
+    let operator = format!("NATS_URL={nats} NATS_USER=operator NATS_PASSWORD={}", operator.password.expose_secret());
+    println!("  {operator} {} dead list", program("writer"));
+    println!("  {operator} JOURNAL_PARTITIONS={} {} verify", fleet.partitions(), program("loadgen"));
 }
 
 /// The original's query, with what every machine has.
@@ -78,6 +86,12 @@ fn query(address: &ShardAddress) -> String {
     let query = "SELECT COUNT(*), COUNT(DISTINCT customer_id) FROM person";
     match address.flavor {
         Flavor::Sqlite => format!("sqlite3 {database} '{query}'"),
+        Flavor::Mysql => {
+            let password = password.expose_secret();
+            format!(
+                "MYSQL_PWD='{password}' mariadb --no-defaults -h {host} -P {port} -u {user} -e '{query}' {database}"
+            )
+        }
         // The password of a server that is made anew for each fleet and listens on loopback alone.
         Flavor::Postgres => {
             let password = password.expose_secret();

@@ -1,10 +1,16 @@
 //! A look into a shard from outside: the original's query, asked without any of the code that wrote the rows.
 
+use std::collections::BTreeSet;
+
 use secrecy::ExposeSecret;
 use sluice_shard::{Flavor, ShardAddress};
-use sqlx::{ConnectOptions, Connection, postgres::PgConnectOptions, sqlite::SqliteConnectOptions};
+use sqlx::{
+    ConnectOptions, Connection, MySqlConnection, PgConnection, SqliteConnection, mysql::MySqlConnectOptions,
+    postgres::PgConnectOptions, sqlite::SqliteConnectOptions,
+};
 
 const QUERY: &str = "SELECT COUNT(*), COUNT(DISTINCT customer_id) FROM person";
+const IDS: &str = "SELECT id FROM person";
 
 /// What a shard holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +21,18 @@ pub struct Rows {
     pub customers: i64,
 }
 
+/// How a PostgreSQL shard is connected to.
+pub fn postgres_options(address: &ShardAddress) -> PgConnectOptions {
+    let options = PgConnectOptions::new_without_pgpass().host(&address.host).port(address.port);
+    options.username(&address.user).password(address.password.expose_secret()).database(&address.database)
+}
+
+/// How a MariaDB shard is connected to.
+pub fn mysql_options(address: &ShardAddress) -> MySqlConnectOptions {
+    let options = MySqlConnectOptions::new().host(&address.host).port(address.port);
+    options.username(&address.user).password(address.password.expose_secret()).database(&address.database)
+}
+
 /// Counts the rows of one shard.
 ///
 /// # Errors
@@ -22,19 +40,48 @@ pub struct Rows {
 pub async fn count(address: &ShardAddress) -> anyhow::Result<Rows> {
     let (rows, customers): (i64, i64) = match address.flavor {
         Flavor::Sqlite => {
-            let mut connection = SqliteConnectOptions::new().filename(&address.database).connect().await?;
+            let mut connection = sqlite(address).await?;
+            let row = sqlx::query_as(QUERY).fetch_one(&mut connection).await?;
+            connection.close().await?;
+            row
+        }
+        Flavor::Mysql => {
+            let mut connection = mysql(address).await?;
             let row = sqlx::query_as(QUERY).fetch_one(&mut connection).await?;
             connection.close().await?;
             row
         }
         Flavor::Postgres => {
-            let options = PgConnectOptions::new_without_pgpass().host(&address.host).port(address.port);
-            let options = options.username(&address.user).password(address.password.expose_secret());
-            let mut connection = options.database(&address.database).connect().await?;
+            let mut connection = postgres(address).await?;
             let row = sqlx::query_as(QUERY).fetch_one(&mut connection).await?;
             connection.close().await?;
             row
         }
     };
     Ok(Rows { rows, customers })
+}
+
+/// The ids of all rows of one shard.
+///
+/// # Errors
+/// Where the database does not answer.
+pub async fn ids(address: &ShardAddress) -> anyhow::Result<BTreeSet<i64>> {
+    let ids: Vec<i64> = match address.flavor {
+        Flavor::Sqlite => sqlx::query_scalar(IDS).fetch_all(&mut sqlite(address).await?).await?,
+        Flavor::Mysql => sqlx::query_scalar(IDS).fetch_all(&mut mysql(address).await?).await?,
+        Flavor::Postgres => sqlx::query_scalar(IDS).fetch_all(&mut postgres(address).await?).await?,
+    };
+    Ok(ids.into_iter().collect())
+}
+
+async fn sqlite(address: &ShardAddress) -> sqlx::Result<SqliteConnection> {
+    SqliteConnectOptions::new().filename(&address.database).connect().await
+}
+
+async fn mysql(address: &ShardAddress) -> sqlx::Result<MySqlConnection> {
+    mysql_options(address).connect().await
+}
+
+async fn postgres(address: &ShardAddress) -> sqlx::Result<PgConnection> {
+    postgres_options(address).connect().await
 }

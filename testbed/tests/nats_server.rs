@@ -55,11 +55,15 @@ async fn a_server_that_was_killed_comes_back_at_the_same_address_with_its_stream
 
 #[tokio::test]
 async fn the_configuration_for_containers_is_valid_and_has_the_mapping_that_the_services_want() {
-    let config = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("compose/nats.conf");
-    let text = std::fs::read_to_string(&config).unwrap();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("compose");
+    let config = folder.join("nats.conf");
+    let [text, mapped] = [&config, &folder.join("mapping.conf")].map(|path| std::fs::read_to_string(path).unwrap());
     let mapping = subject::mapping(PartitionCount::try_from(4).unwrap());
-    assert!(text.contains(&mapping), "{mapping} is not in\n{text}");
+    assert!(mapped.contains(&mapping), "{mapping} is not in\n{mapped}");
     assert!(text.contains("sync_interval: always"), "{text}");
     let mut check = tokio::process::Command::new(program().await);
+    let passwords =
+        ["INGEST", "WRITER", "DIRECTORY", "OPERATOR", "PUBLISHER"].map(|user| format!("NATS_{user}_PASSWORD"));
+    check.envs(passwords.iter().map(|name| (name, "p")));
     tool::quietly(check.arg("-t").arg("--config").arg(config)).await.unwrap();
 }

@@ -6,6 +6,9 @@ use clap::Args;
 use sluice_directory::DirectoryArgs;
 use sluice_journal::Settings;
 use sluice_service::{nats::NatsArgs, telemetry::TelemetryArgs};
+use sluice_shard::Limits;
+
+use crate::group::MemberName;
 
 /// How the writer works.
 #[derive(Debug, Clone, Args)]
@@ -13,7 +16,10 @@ pub struct Config {
     /// Where `/livez`, `/readyz` and `/lanes` answer.
     #[arg(long, env = "WRITER_LISTEN", default_value = "127.0.0.1:7080")]
     pub listen: SocketAddr,
-    /// Workers in this process; the partitions are shared out among them. Too few: one worker's transactions are all
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "documented at its own type")]
+    pub group: GroupConfig,
+    /// Workers in this process; its partitions are shared out among them. Too few: one worker's transactions are all
     /// that a shard gets at once. Too many: a connection per worker and shard, and smaller batches.
     #[arg(long, env = "WRITER_WORKERS", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=512))]
     pub workers: u16,
@@ -37,6 +43,27 @@ pub struct Config {
     pub telemetry: TelemetryArgs,
 }
 
+/// How writers share the work.
+#[derive(Debug, Clone, Args)]
+pub struct GroupConfig {
+    /// This writer's name among the others, its own and the same again after a restart: then it takes up what it had at once. Without:
+    /// the machine's name and the port that it listens on.
+    #[arg(long, env = "WRITER_NAME")]
+    pub name: Option<MemberName>,
+    /// How long a writer may be silent before the others take over its partitions, in milliseconds; each says ten times as often that
+    /// it is there. The same for all. Too low: partitions change hands at every hiccup, and are read twice for a while. Too high:
+    /// the customers of a dead writer wait for that long.
+    #[arg(long, env = "WRITER_TAKEOVER_MS", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(500..))]
+    pub takeover_ms: u64,
+}
+
+impl GroupConfig {
+    /// How long a writer may be silent.
+    pub fn takeover(&self) -> Duration {
+        Duration::from_millis(self.takeover_ms)
+    }
+}
+
 /// How lanes work.
 #[derive(Debug, Clone, Args)]
 pub struct LaneConfig {
@@ -58,6 +85,17 @@ pub struct LaneConfig {
     /// that is down delays the start by that.
     #[arg(long, env = "WRITER_START_PATIENCE_MS", default_value_t = 3_000)]
     pub start_patience_ms: u64,
+    /// How long one statement may take at a shard, in milliseconds. Its other limits follow: a third of it to wait for a lock, half as
+    /// much again for a transaction without a word from its writer, twice as much for a whole batch. Too low: large batches never
+    /// get in, and refused rows cannot be buried in time. Too high: a writer that froze in the middle of a transaction keeps the others
+    /// from its shard for that long, and a host that vanished is noticed late.
+    #[arg(long, env = "WRITER_SHARD_STATEMENT_MS", default_value_t = 60_000, value_parser = clap::value_parser!(u64).range(1_000..))]
+    pub shard_statement_ms: u64,
+    /// How many customers' routes are kept in memory, in all partitions together; each takes about 150 bytes. Lanes that are behind
+    /// keep as many again, all together. Too low: customers that were forgotten are asked for again, a batch at a time. Too high: that
+    /// much memory.
+    #[arg(long, env = "WRITER_ROUTE_CACHE", default_value_t = 1_000_000)]
+    pub route_cache: usize,
     /// How long the last batches may take when the writer is told to stop, in milliseconds. What is not committed by then
     /// the next writer reads again.
     #[arg(long, env = "WRITER_GRACE_MS", default_value_t = 10_000)]
@@ -102,6 +140,11 @@ impl LaneConfig {
     /// How long a full lane may keep the reader from idle ones.
     pub fn patience(&self) -> Duration {
         Duration::from_millis(self.lane_patience_ms)
+    }
+
+    /// How long a shard may take.
+    pub fn shard_limits(&self) -> Limits {
+        Limits::of_statement(Duration::from_millis(self.shard_statement_ms))
     }
 
     /// How long a reader waits at its start for the shards.

@@ -8,6 +8,7 @@ use sluice_service::{shutdown, telemetry};
 use sluice_writer::{
     Config,
     dead::{self, DeadCommand},
+    journal_repair::{self, JournalCommand},
     run,
 };
 use tokio::net::TcpListener;
@@ -27,6 +28,9 @@ enum Command {
     /// The dead letters, events that can never become a row: list them, show one, replay or drop some.
     #[command(subcommand)]
     Dead(DeadCommand),
+    /// The journal itself: show how the shards stand to it; repair one that lost its end, or was made anew.
+    #[command(subcommand)]
+    Journal(JournalCommand),
 }
 
 #[tokio::main]
@@ -42,5 +46,6 @@ async fn main() -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Dead(command) => Ok(Box::pin(dead::run(command)).await),
+        Command::Journal(command) => Ok(Box::pin(journal_repair::run(command)).await),
     }
 }

@@ -8,7 +8,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sluice_directory::Client;
 use sluice_journal::{Journal, Message, ReadError, Reader};
 use sluice_model::{Partition, Position, Rows};
 use sluice_service::Backoff;
@@ -18,10 +17,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::LaneConfig,
     lane::{Lane, work::Stretch},
+    lanes::Lanes,
     patience::Patience,
     router::Router,
-    status::Status,
-    worker::Lanes,
 };
 
 /// Messages of one read. One round of locks and, at worst, one question to the directory is shared by so many.
@@ -35,20 +33,12 @@ const TICK: Duration = Duration::from_millis(50);
 /// How often a reader without messages tells new lanes where it is.
 const IDLE_TICK: Duration = Duration::from_millis(500);
 
-/// What a partition's reader needs from its worker.
+/// A partition's live reader.
 pub struct PartitionReader {
     /// The partition.
     pub partition: Partition,
-    /// The worker's lanes.
+    /// The worker's lanes, and what they and this reader need.
     pub lanes: Arc<Lanes>,
-    /// What to read.
-    pub journal: Journal,
-    /// Whom to ask for routes.
-    pub directory: Client,
-    /// The knobs.
-    pub config: LaneConfig,
-    /// Where to tell what it does.
-    pub status: Status,
     /// Stop reading.
     pub stop: CancellationToken,
 }
@@ -93,25 +83,35 @@ impl PartitionReader {
             }
         };
         let error = tokio::select! { error = read => error, () = stop.cancelled() => return };
-        tracing::error!(partition = %self.partition, error = &error as &dyn Error, "this partition has stopped");
-        self.status.stopped(self.partition, error.to_string());
+        self.lanes.share().refuse(self.partition, error.to_string());
     }
 
     /// Waits for the shards to say how far they are, and tells every lane where the reader starts.
     async fn start(&self) -> Result<Position, ReadError> {
-        let patient_until = Instant::now() + self.config.start_patience();
+        let patient_until = Instant::now() + self.config().start_patience();
         loop {
-            let lanes = self.lanes.all();
+            let mut lanes = self.lanes.all();
+            Arc::make_mut(&mut lanes).retain(|lane| !lane.has_stopped());
             let stored: Vec<_> = lanes.iter().map(|lane| self.stored(lane)).collect();
             let all_known = stored.iter().all(Option::is_some);
             let some_known = stored.iter().any(Option::is_some);
-            if some_known && (all_known || Instant::now() >= patient_until) {
+            // There may be shards that nobody has named yet: all that the journal holds is read, until each has been met.
+            if self.lanes.context().names_shards_late {
+                match self.journal().bounds(self.partition).await {
+                    Ok(bounds) => {
+                        lanes.iter().for_each(|lane| lane.start(self.partition, bounds.first, false));
+                        self.lanes.status().reading(self.partition);
+                        return Ok(bounds.first);
+                    }
+                    Err(error) => tracing::warn!(error = &error as &dyn Error, "waiting for the journal"),
+                }
+            } else if some_known && (all_known || Instant::now() >= patient_until) {
                 match self.beginning(&stored).await {
                     Ok(Some(beginning)) => {
                         for (lane, fed) in lanes.iter().zip(beginning.fed) {
                             lane.start(self.partition, beginning.from, fed);
                         }
-                        self.status.reading(self.partition);
+                        self.lanes.status().reading(self.partition);
                         return Ok(beginning.from);
                     }
                     Ok(None) => {}
@@ -125,6 +125,14 @@ impl PartitionReader {
         }
     }
 
+    fn journal(&self) -> &Journal {
+        &self.lanes.context().journal
+    }
+
+    fn config(&self) -> &LaneConfig {
+        &self.lanes.context().config
+    }
+
     fn stored(&self, lane: &Lane) -> Option<StoredPosition> {
         lane.health().stored?.get(&self.partition).copied()
     }
@@ -132,17 +140,20 @@ impl PartitionReader {
     /// Where to start, once it is sure that the journal has not lost what some shard has of it.
     async fn beginning(&self, stored: &[Option<StoredPosition>]) -> Result<Option<Beginning>, ReadError> {
         for stored in stored.iter().flatten() {
-            self.journal.verify(stored.position, stored.stamp).await?;
+            self.journal().verify(stored.position, stored.stamp).await?;
         }
         let positions: Vec<_> = stored.iter().map(|stored| stored.map(|stored| stored.position)).collect();
-        let bounds = self.journal.bounds(self.partition).await;
+        let bounds = self.journal().bounds(self.partition).await;
         let bounds = bounds.map_err(|e| ReadError::Interrupted(e.into()))?;
         Ok(begin(&positions, bounds.first))
     }
 
     async fn read(&self, from: Position) -> Result<Infallible, ReadError> {
         let mut place = Place { next: from, last: None };
-        let mut router = Router::new(self.directory.clone(), self.journal.partitions(), None);
+        let context = self.lanes.context();
+        let partitions = context.journal.partitions();
+        let known = context.config.route_cache / usize::from(partitions.get());
+        let mut router = Router::new(context.directory.clone(), partitions, known, None);
         let mut patience = HashMap::new();
         let mut backoff = Backoff::new(TICK, Duration::from_secs(2));
         loop {
@@ -166,9 +177,9 @@ impl PartitionReader {
     /// A reader that goes on where the last one ended, in a journal that still holds what that one gave.
     async fn open(&self, place: Place) -> Result<Reader, ReadError> {
         if let Some((position, stamp)) = place.last {
-            self.journal.verify(position, stamp).await?;
+            self.journal().verify(position, stamp).await?;
         }
-        self.journal.read(place.next).await
+        self.journal().read(place.next).await
     }
 
     /// Feeds what the reader gives, until the reader ends.
@@ -215,7 +226,7 @@ impl PartitionReader {
                 let now = Instant::now();
                 let patience = patience
                     .entry(lane.shard().to_owned())
-                    .or_insert_with(|| Patience::new(self.config.patience(), now));
+                    .or_insert_with(|| Patience::new(self.config().patience(), now));
                 wait_for_room(lane, &lanes, patience).await;
             }
             lane.feed(stretch, &share.rows, &mut share.graves);
@@ -229,7 +240,7 @@ impl PartitionReader {
             tracing::warn!(partition = %self.partition, error = &error as &dyn Error, "waiting for the directory");
             tokio::time::sleep(backoff.next_wait()).await;
         }
-        while let Err(error) = self.journal.dead_letters().bury(router.strays()).await {
+        while let Err(error) = self.journal().dead_letters().bury(router.strays()).await {
             tracing::warn!(partition = %self.partition, error = &error as &dyn Error, "waiting to store dead letters");
             tokio::time::sleep(backoff.next_wait()).await;
         }
@@ -245,7 +256,8 @@ struct Place {
     last: Option<(Position, i64)>,
 }
 
-/// Waits until a full lane has room, or until others have waited for it long enough: then it goes behind.
+/// Waits until a full lane has room, or until others have waited for it long enough: then it goes behind. One whose shard is away
+/// does so as soon as others wait for it.
 async fn wait_for_room(lane: &Lane, lanes: &[Arc<Lane>], patience: &mut Patience) {
     while lane.is_full() {
         let begun = Instant::now();
@@ -253,7 +265,7 @@ async fn wait_for_room(lane: &Lane, lanes: &[Arc<Lane>], patience: &mut Patience
         let now = Instant::now();
         // Where all the others have work, or are stuck too, waiting costs nobody anything.
         let costs = lanes.iter().any(|other| !std::ptr::eq(other.as_ref(), lane) && other.is_idle());
-        if costs && patience.waited(now - begun, now) {
+        if costs && (lane.is_away() || patience.waited(now - begun, now)) {
             tracing::warn!(shard = lane.shard(), "too slow for the others: going behind");
             lane.go_behind();
         }

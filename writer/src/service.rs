@@ -5,16 +5,19 @@ use std::{sync::Arc, time::Duration};
 use sluice_directory::Client;
 use sluice_journal::Journal;
 use sluice_service::{Backoff, http, nats};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     Config,
+    group::{MemberName, division::Division, membership::Membership},
     lane::task::Context,
+    lanes::Lanes,
     shards::Shards,
+    share::Owned,
     status::{self, Status},
     trim,
-    worker::{self, Lanes},
+    worker::Worker,
 };
 
 /// How often the directory is asked for shards that were registered meanwhile.
@@ -27,10 +30,13 @@ const SHARDS_REFRESH: Duration = Duration::from_secs(10);
 pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationToken) -> anyhow::Result<()> {
     let client = nats::connect(&config.nats, "sluice-writer").await?;
     let status = Status::default();
-    tracing::info!(address = %listener.local_addr()?, "writer's status");
+    let address = listener.local_addr()?;
+    tracing::info!(%address, "writer's status");
+    let name = config.group.name.clone();
+    let name = name.unwrap_or_else(|| MemberName::of_this_process(address));
     let serving = CancellationToken::new();
     let server = tokio::spawn(http::serve(listener, status::routes(status.clone()), serving.clone()));
-    let written = write(&config, client, status, &shutdown).await;
+    let written = write(&config, name, client, status, &shutdown).await;
     serving.cancel();
     server.await??;
     written
@@ -38,6 +44,7 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationTo
 
 async fn write(
     config: &Config,
+    name: MemberName,
     client: async_nats::Client,
     status: Status,
     shutdown: &CancellationToken,
@@ -45,32 +52,41 @@ async fn write(
     let directory = Client::from_args(&config.directory, &client)?;
     let Some(journal) = Journal::open_when_ready(client, &config.journal, shutdown).await? else { return Ok(()) };
     tracing::info!(journal = journal.id(), partitions = %journal.partitions(), "the journal is open");
-    status.opened(journal.partitions().get());
-    let shards = Arc::new(Shards::new(directory.clone()));
+    let shards = Arc::new(Shards::new(directory.clone(), journal.clone()));
+    let Some(names_shards_late) = wait_for_directory(&directory, shutdown).await else { return Ok(()) };
     let (stop_reading, stop_lanes) = (CancellationToken::new(), CancellationToken::new());
     let (readers, lane_tasks) = (TaskTracker::new(), TaskTracker::new());
-    let workers: Vec<Arc<Lanes>> = (0u16..)
-        .zip(worker::assign(journal.partitions(), config.workers))
-        .map(|(worker, partitions)| {
+    let workers: Vec<Arc<Lanes>> = (0..config.workers)
+        .map(|worker| {
             let context = Context {
-                partitions,
+                share: Arc::default(),
                 journal: journal.clone(),
                 directory: directory.clone(),
                 shards: Arc::clone(&shards),
                 config: config.lanes.clone(),
+                names_shards_late,
                 stop: stop_lanes.clone(),
             };
             Arc::new(Lanes::new(worker, context, status.clone(), lane_tasks.clone()))
         })
         .collect();
+    // Only a writer that has shards to write to says that it is there.
     if first_shards(&shards, &workers, shutdown).await {
-        for lanes in &workers {
-            worker::start(lanes, &readers, &status, &stop_reading);
-        }
+        let membership = Membership::new(name, journal.clone(), config.group.takeover());
+        let assigned = workers.iter().map(|lanes| {
+            let (assigned, assignment) = watch::channel(Owned::default());
+            readers.spawn(Worker::new(Arc::clone(lanes), stop_reading.clone()).run(assignment));
+            assigned
+        });
+        let division =
+            Division { partitions: journal.partitions().all().collect(), assigned: assigned.collect(), status };
+        readers.spawn(division.run(membership.name().clone(), membership.follow(), stop_reading.clone()));
         readers.spawn(trim::run(journal.clone(), directory.clone(), config.trim.clone(), stop_reading.clone()));
+        let member = tokio::spawn(membership.run(stop_reading.clone()));
         follow_shards(&shards, &workers, shutdown).await;
+        stop_reading.cancel();
+        member.await?;
     }
-    stop_reading.cancel();
     readers.close();
     readers.wait().await;
     stop_lanes.cancel();
@@ -79,6 +95,20 @@ async fn write(
         tracing::warn!("some shards did not take their last batch in time; the next writer reads it again");
     }
     Ok(())
+}
+
+/// Asks until there is an answer whether the directory names all its shards; `None` where `shutdown` came first.
+async fn wait_for_directory(directory: &Client, shutdown: &CancellationToken) -> Option<bool> {
+    let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+    loop {
+        match directory.names_shards_late().await {
+            Ok(late) => return Some(late),
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "waiting for the directory");
+                tokio::select! { () = tokio::time::sleep(backoff.next_wait()) => {}, () = shutdown.cancelled() => return None }
+            }
+        }
+    }
 }
 
 /// Asks for the shards until the directory answers; false where `shutdown` came first.
@@ -108,6 +138,9 @@ async fn refresh(shards: &Shards, workers: &[Arc<Lanes>]) -> Result<(), sluice_d
     let names = shards.refresh().await?;
     for lanes in workers {
         names.iter().for_each(|shard| lanes.get_or_start(shard));
+        if !lanes.context().names_shards_late {
+            lanes.retain(&names);
+        }
     }
     Ok(())
 }

@@ -19,7 +19,8 @@ pub struct Status(Arc<Mutex<Inner>>);
 #[derive(Default)]
 struct Inner {
     lanes: Vec<Arc<Lane>>,
-    partitions: Option<u16>,
+    writers: BTreeSet<String>,
+    assigned: Option<BTreeSet<Partition>>,
     reading: BTreeSet<Partition>,
     stopped: BTreeMap<Partition, String>,
 }
@@ -37,6 +38,8 @@ struct LaneReport {
 
 #[derive(Debug, Serialize)]
 struct Report {
+    writers: BTreeSet<String>,
+    assigned: BTreeSet<Partition>,
     lanes: Vec<LaneReport>,
     reading: BTreeSet<Partition>,
     stopped: BTreeMap<Partition, String>,
@@ -47,14 +50,21 @@ impl Status {
         self.0.lock().expect("no holder of this lock panics")
     }
 
-    /// The journal is open.
-    pub fn opened(&self, partitions: u16) {
-        self.inner().partitions = Some(partitions);
+    /// These writers are there, and this one has these partitions.
+    pub fn assigned(&self, writers: BTreeSet<String>, partitions: BTreeSet<Partition>) {
+        let mut inner = self.inner();
+        inner.writers = writers;
+        inner.assigned = Some(partitions);
     }
 
     /// A lane was made.
     pub fn lane(&self, lane: Arc<Lane>) {
         self.inner().lanes.push(lane);
+    }
+
+    /// A lane has ended for good.
+    pub fn retired(&self, retired: &Arc<Lane>) {
+        self.inner().lanes.retain(|lane| !Arc::ptr_eq(lane, retired));
     }
 
     /// A partition's reader has started.
@@ -71,10 +81,17 @@ impl Status {
         inner.stopped.insert(partition, why);
     }
 
-    /// Whether every partition is read.
+    /// A partition is no longer this process'.
+    pub fn released(&self, partition: Partition) {
+        let mut inner = self.inner();
+        inner.reading.remove(&partition);
+        inner.stopped.remove(&partition);
+    }
+
+    /// Whether every partition that this process has is read.
     pub fn is_ready(&self) -> bool {
         let inner = self.inner();
-        inner.partitions.is_some_and(|count| inner.reading.len() == usize::from(count))
+        inner.assigned.as_ref().is_some_and(|assigned| inner.reading == *assigned)
     }
 
     fn report(&self) -> Report {
@@ -90,11 +107,17 @@ impl Status {
                 stored: health.stored.iter().flatten().map(|(p, stored)| (*p, stored.position)).collect(),
             }
         });
-        Report { lanes: lanes.collect(), reading: inner.reading.clone(), stopped: inner.stopped.clone() }
+        Report {
+            writers: inner.writers.clone(),
+            assigned: inner.assigned.clone().unwrap_or_default(),
+            lanes: lanes.collect(),
+            reading: inner.reading.clone(),
+            stopped: inner.stopped.clone(),
+        }
     }
 }
 
-/// `/livez`, `/readyz` (every partition is read) and `/lanes` (each lane's state and stored positions).
+/// `/livez`, `/readyz` (every partition that this process has is read) and `/lanes` (each lane's state and stored positions).
 pub fn routes(status: Status) -> Router {
     let ready = {
         let status = status.clone();

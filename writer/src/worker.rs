@@ -1,96 +1,122 @@
-//! A worker: some partitions, and a lane for each shard.
+//! A worker: a share of the partitions, a reader for each, and a lane for each shard.
 
-use std::sync::{Arc, RwLock};
-
-use sluice_model::{Partition, PartitionCount};
-use tokio_util::task::TaskTracker;
-
-use crate::{
-    lane::{self, Lane, task::Context},
-    partition::PartitionReader,
-    status::Status,
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
 };
 
-/// The partitions of each of some workers in one process.
-///
-/// Any assignment is right, as the shards' positions keep two writers of one partition from doubling or losing a row; this
-/// one gives each worker as many as the next.
-pub fn assign(partitions: PartitionCount, workers: u16) -> Vec<Arc<[Partition]>> {
-    let workers = workers.min(partitions.get());
-    (0..workers).map(|worker| partitions.all().filter(|p| p.number() % workers == worker).collect()).collect()
+use sluice_model::Partition;
+use tokio::{sync::watch, task::JoinHandle, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use crate::{lanes::Lanes, partition::PartitionReader, share::Owned};
+
+/// How long a partition that was refused is left alone before it is looked at again: somebody may have mended it. Shorter: the log is
+/// full of it. Longer: it waits for that time once it is mended.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
+/// A reader that runs.
+struct Reading {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
 }
 
-/// A worker's lanes, one for each shard that is registered or that an event was routed to.
-pub struct Lanes {
-    worker: u16,
-    context: Context,
-    status: Status,
-    tasks: TaskTracker,
-    all: RwLock<Arc<Vec<Arc<Lane>>>>,
+/// A worker.
+pub struct Worker {
+    lanes: Arc<Lanes>,
+    stop: CancellationToken,
+    readers: BTreeMap<Partition, Reading>,
+    /// Partitions of its share that cannot be read, and when to look again.
+    refused: BTreeMap<Partition, Instant>,
 }
 
-impl Lanes {
-    /// No lanes yet. Their tasks run on `tasks`, and end when the context's token is cancelled.
-    pub fn new(worker: u16, context: Context, status: Status, tasks: TaskTracker) -> Self {
-        Self { worker, context, status, tasks, all: RwLock::default() }
+impl Worker {
+    /// A worker without partitions, which reads until `stop`.
+    pub fn new(lanes: Arc<Lanes>, stop: CancellationToken) -> Self {
+        Self { lanes, stop, readers: BTreeMap::new(), refused: BTreeMap::new() }
     }
 
-    /// Every lane there is now.
-    pub fn all(&self) -> Arc<Vec<Arc<Lane>>> {
-        Arc::clone(&self.all.read().expect("no holder of this lock panics"))
-    }
-
-    /// Starts the lane of a shard, unless it is there.
-    pub fn get_or_start(&self, shard: &str) {
-        if self.all().iter().any(|lane| lane.shard() == shard) {
-            return;
+    /// Reads the partitions that it is given, as they change, until it is told to stop.
+    pub async fn run(mut self, mut assigned: watch::Receiver<Owned>) {
+        loop {
+            let assignment = Arc::clone(&assigned.borrow_and_update());
+            self.follow(&assignment).await;
+            let look_again = self.refused.values().min().copied();
+            tokio::select! {
+                () = self.stop.cancelled() => break,
+                changed = assigned.changed() => if changed.is_err() { break },
+                refused = self.lanes.share().refusals() => {
+                    for (partition, why) in refused {
+                        self.refuse(partition, why).await;
+                    }
+                }
+                () = tokio::time::sleep_until(look_again.unwrap_or_else(Instant::now)), if look_again.is_some() => {}
+            }
         }
-        let mut all = self.all.write().expect("no holder of this lock panics");
-        if all.iter().any(|lane| lane.shard() == shard) {
-            return;
+        for reading in self.readers.values() {
+            reading.stop.cancel();
         }
-        let lane = Arc::new(Lane::new(shard.to_owned(), self.worker, self.context.config.lane_queue_bytes));
-        self.status.lane(Arc::clone(&lane));
-        let task = lane::task::start(Arc::clone(&lane), self.context.clone());
-        self.tasks.spawn(task);
-        Arc::make_mut(&mut all).push(lane);
+        for (_, reading) in self.readers {
+            reading.ended().await;
+        }
+    }
+
+    /// Lets go of what is no longer its own first, then takes what is.
+    async fn follow(&mut self, assignment: &BTreeSet<Partition>) {
+        let lost: Vec<_> = self.readers.keys().filter(|partition| !assignment.contains(partition)).copied().collect();
+        for partition in lost {
+            self.release(partition).await;
+            tracing::info!(%partition, "no longer this worker's");
+        }
+        let gone: Vec<_> = self.refused.keys().filter(|partition| !assignment.contains(partition)).copied().collect();
+        for partition in gone {
+            self.refused.remove(&partition);
+            self.lanes.status().released(partition);
+        }
+        let now = Instant::now();
+        for partition in assignment {
+            let waits = self.refused.get(partition).is_some_and(|until| *until > now);
+            if !waits && !self.readers.contains_key(partition) {
+                self.refused.remove(partition);
+                self.start(*partition);
+            }
+        }
+    }
+
+    fn start(&mut self, partition: Partition) {
+        self.lanes.share().take(partition);
+        let stop = self.stop.child_token();
+        let reader = PartitionReader { partition, lanes: Arc::clone(&self.lanes), stop: stop.clone() };
+        self.readers.insert(partition, Reading { stop, task: tokio::spawn(reader.run()) });
+    }
+
+    /// The reader ends, before the lanes forget the partition: so nothing of it comes after. What a lane has in its transaction just now
+    /// is committed; what is queued, the next owner reads.
+    async fn release(&mut self, partition: Partition) {
+        if let Some(reading) = self.readers.remove(&partition) {
+            reading.stop.cancel();
+            reading.ended().await;
+        }
+        self.lanes.share().release(partition);
+        self.lanes.all().iter().for_each(|lane| lane.release(partition));
+        self.lanes.status().released(partition);
+    }
+
+    async fn refuse(&mut self, partition: Partition, why: String) {
+        if self.readers.contains_key(&partition) {
+            tracing::error!(%partition, why, "this partition has stopped; `writer journal show` tells more");
+            self.release(partition).await;
+            self.lanes.status().stopped(partition, why);
+            self.refused.insert(partition, Instant::now() + LOOK_AGAIN);
+        }
     }
 }
 
-/// Starts a reader for each of a worker's partitions, on `tasks`.
-pub fn start(
-    lanes: &Arc<Lanes>,
-    tasks: &TaskTracker,
-    status: &Status,
-    stop_reading: &tokio_util::sync::CancellationToken,
-) {
-    for partition in lanes.context.partitions.iter() {
-        let reader = PartitionReader {
-            partition: *partition,
-            lanes: Arc::clone(lanes),
-            journal: lanes.context.journal.clone(),
-            directory: lanes.context.directory.clone(),
-            config: lanes.context.config.clone(),
-            status: status.clone(),
-            stop: stop_reading.clone(),
-        };
-        tasks.spawn(reader.run());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_partition_has_one_worker_and_no_worker_is_without() {
-        for (partitions, workers) in [(4, 1), (4, 3), (4, 9), (512, 7)] {
-            let partitions = PartitionCount::try_from(partitions).unwrap();
-            let assigned = assign(partitions, workers);
-            let mut all: Vec<_> = assigned.iter().flat_map(|own| own.iter().copied()).collect();
-            all.sort_unstable();
-            assert!(all.iter().copied().eq(partitions.all()));
-            assert!(assigned.iter().all(|own| !own.is_empty()));
-        }
+impl Reading {
+    /// Waits for the reader's end.
+    async fn ended(self) {
+        // A panic has ended the process; nobody aborts a reader.
+        let _ = self.task.await;
     }
 }

@@ -3,6 +3,8 @@
 //! [`ShardCredentials`] and [`Destination`] carry the password and go only to those who write or read rows;
 //! [`ListedShard`] has no place for one. [`NewShard`] brings it in.
 
+use std::path::PathBuf;
+
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 use sluice_model::Position;
@@ -20,7 +22,7 @@ pub enum Pool {
 }
 
 /// Whether a shard takes new customers. Those it has stay, whatever its state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum ShardState {
     /// It does.
@@ -96,6 +98,9 @@ pub struct ShardCredentials {
     pub pool: Pool,
     /// Whether it takes new ones.
     pub state: ShardState,
+    /// Grows with each change of the shard: of two answers, the one with the greater version is the newer.
+    #[serde(default)]
+    pub version: u64,
 }
 
 /// A shard as lists show it: without its password.
@@ -117,8 +122,24 @@ pub struct ListedShard {
     pub pool: Pool,
     /// Whether it takes new ones.
     pub state: ShardState,
+    /// How much of its pool's load it is to take, as against the others.
+    pub weight: u32,
     /// How many customers are placed on it.
     pub customers: u64,
+    /// About how many rows it held when it last answered.
+    pub rows: Option<u64>,
+    /// About how many bytes they took, with their indexes.
+    pub bytes: Option<u64>,
+    /// When that was, in milliseconds since 1970 by the directory's clock.
+    pub measured_ms: Option<i64>,
+    /// Whether it answered when it was last asked.
+    pub answers: bool,
+    /// If not, why.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub trouble: Option<String>,
+    /// Where its password is kept: in the meta database (sealed), or in a file that is read when it is needed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub password_file: Option<PathBuf>,
 }
 
 /// Every registered shard, by name.
@@ -148,23 +169,84 @@ pub struct NewShard {
     /// The user's password. Not for SQLite.
     #[serde(default, serialize_with = "expose")]
     pub password: SecretString,
+    /// Instead of `password`: the absolute path of a file, where the directory runs, that holds it. It is read whenever somebody is
+    /// told the password, so what the file holds may change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<PathBuf>,
     /// Database name; for SQLite the file's absolute path.
     pub database: String,
     /// Which customers it takes.
     #[serde(default)]
     pub pool: Pool,
+    /// How much of its pool's load it is to take, as against the others: 1 to 1,000.
+    #[serde(default = "one")]
+    pub weight: u16,
+}
+
+fn one() -> u16 {
+    1
+}
+
+/// What is to become of a shard. What is not given stays as it is; engine, name and pool stay for good.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShardChange {
+    /// Whether it takes new customers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<ShardState>,
+    /// How much of its pool's load it is to take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u16>,
+    /// Where the same database is reached now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// Its port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// Its user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// The user's new password.
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "expose_some")]
+    pub password: Option<SecretString>,
+    /// Or the file that holds it from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<PathBuf>,
+    /// What the same database is called now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
+}
+
+impl ShardChange {
+    /// Whether the password, or where it stands, changes.
+    pub fn names_a_password(&self) -> bool {
+        self.password.is_some() || self.password_file.is_some()
+    }
+
+    /// Whether the database is reached in another way afterwards.
+    pub fn changes_the_address(&self) -> bool {
+        let texts = [&self.host, &self.user, &self.database];
+        texts.iter().any(|text| text.is_some()) || self.port.is_some() || self.names_a_password()
+    }
+
+    /// Puts in what is given.
+    pub(crate) fn apply(&self, host: &mut String, user: &mut String, database: &mut String) {
+        for (given, text) in [(&self.host, host), (&self.user, user), (&self.database, database)] {
+            if let Some(given) = given {
+                text.clone_from(given);
+            }
+        }
+    }
+}
+
+fn expose_some<S: Serializer>(password: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(password.as_ref().map_or("", |password| password.expose_secret()))
 }
 
 impl ShardCredentials {
-    /// The form without the password.
-    pub fn listed(self, customers: u64) -> ListedShard {
-        let Self { name, flavor, host, port, user, password: _, database, pool, state } = self;
-        ListedShard { name, flavor, host, port, user, database, pool, state, customers }
-    }
-
     /// The answer about a customer whose route leads here.
     pub fn destination(self, from: Position) -> Destination {
-        let Self { name: shard, flavor, host, port, user, password, database, pool: _, state: _ } = self;
+        let Self { name: shard, flavor, host, port, user, password, database, pool: _, state: _, version: _ } = self;
         Destination { host, port, flavor, user, password, database, shard, from }
     }
 }
@@ -183,14 +265,14 @@ mod tests {
     fn a_password_is_in_the_credentials_and_nowhere_else() {
         let body = br#"{"name":"a","flavor":"postgres","host":"h","user":"u","password":"hunter2","database":"d"}"#;
         let new: NewShard = parse(body).unwrap();
-        let NewShard { name, flavor, host, port, user, password, database, pool } = new.clone();
-        let state = ShardState::Open;
-        let full = ShardCredentials { name, flavor, host, port, user, password, database, pool, state };
+        let NewShard { name, flavor, host, port, user, password, database, pool, .. } = new.clone();
+        let (state, version) = (ShardState::Open, 1);
+        let full = ShardCredentials { name, flavor, host, port, user, password, database, pool, state, version };
         assert!(serde_json::to_string(&full).unwrap().contains("hunter2"));
         let destination = full.clone().destination(Position::new(0).unwrap());
         assert!(serde_json::to_string(&destination).unwrap().contains(r#""password":"hunter2""#));
-        let listed = full.clone().listed(1);
-        let shown = format!("{new:?} {full:?} {destination:?} {}", serde_json::to_string(&listed).unwrap());
+        let change: ShardChange = parse(br#"{"password":"hunter2"}"#).unwrap();
+        let shown = format!("{new:?} {full:?} {destination:?} {change:?}");
         assert!(!shown.contains("hunter2"), "{shown}");
     }
 }

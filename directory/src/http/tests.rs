@@ -1,5 +1,7 @@
 use serde_json::{Value, json};
 use sluice_model::Position;
+use sluice_shard::CustomerColumn;
+use sqlx::{Connection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 
 use super::*;
@@ -8,8 +10,8 @@ use crate::{Client, api::Pool, placement::Policy, registration::Registrar, store
 /// A directory over an empty journal of four partitions.
 pub(crate) async fn directory(folder: &TempDir, policy: Policy) -> Directory {
     sluice_service::telemetry::init_for_test();
-    let store = Store::open(&format!("sqlite://{}", folder.path().join("meta.db").display())).await.unwrap();
-    Directory::new(store, Registrar::for_empty_journal("j1", 4.try_into().unwrap()), policy)
+    let store = Store::open(&format!("sqlite://{}", folder.path().join("meta.db").display()), None).await.unwrap();
+    Directory::new(store, Registrar::for_empty_journal("j1", 4.try_into().unwrap()), policy, CustomerColumn::default())
 }
 
 /// A SQLite file of the folder that is to become a shard.
@@ -17,27 +19,33 @@ pub(crate) fn new_sqlite(folder: &TempDir, name: &str) -> NewShard {
     api::parse(sqlite(folder, name).to_string().as_bytes()).unwrap()
 }
 
-fn sqlite(folder: &TempDir, name: &str) -> Value {
+pub(super) fn sqlite(folder: &TempDir, name: &str) -> Value {
     json!({"name": name, "flavor": "sqlite", "database": folder.path().join(format!("{name}.db"))})
 }
 
 /// The face on a free port, over a meta database of its own.
-struct Served {
-    folder: TempDir,
-    base: String,
-    http: reqwest::Client,
+pub(super) struct Served {
+    pub(super) folder: TempDir,
+    directory: Arc<Directory>,
+    pub(super) base: String,
+    pub(super) http: reqwest::Client,
 }
 
 impl Served {
     async fn start(policy: Policy) -> Self {
+        Self::start_with(policy, Tokens::default()).await
+    }
+
+    pub(super) async fn start_with(policy: Policy, tokens: Tokens) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let slot = Slot::default();
-        slot.open(Arc::new(directory(&folder, policy).await));
+        let directory = Arc::new(directory(&folder, policy).await);
+        slot.open(Arc::clone(&directory));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         // It ends with the test's runtime.
-        tokio::spawn(async move { axum::serve(listener, router(slot)).await });
-        Self { folder, base, http: reqwest::Client::builder().no_proxy().build().unwrap() }
+        tokio::spawn(async move { axum::serve(listener, router(slot, tokens)).await });
+        Self { folder, directory, base, http: reqwest::Client::builder().no_proxy().build().unwrap() }
     }
 
     async fn send(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
@@ -62,7 +70,7 @@ impl Served {
     }
 
     fn client(&self) -> Client {
-        Client::over_http(&self.base, Duration::from_secs(10)).unwrap()
+        Client::over_http(&self.base, Duration::from_secs(10), None).unwrap()
     }
 }
 
@@ -240,10 +248,11 @@ async fn lists_never_hold_a_password_and_credentials_do() {
     let directory = directory(&served.folder, Policy::Auto).await;
     let new = json!({"name": "pg", "flavor": "postgres", "host": "h", "port": 1, "user": "u", "password": "hunter2",
         "database": "d"});
-    directory.store().add_shard(&api::parse(new.to_string().as_bytes()).unwrap()).await.unwrap();
+    directory.store().add_shard(&api::parse(new.to_string().as_bytes()).unwrap(), &[]).await.unwrap();
     let (_, listed) = served.get("/shards").await;
     let wanted = json!({"name": "pg", "flavor": "postgres", "host": "h", "port": 1, "user": "u", "database": "d",
-        "pool": "shared", "state": "open", "customers": 0});
+        "pool": "shared", "state": "open", "weight": 1, "customers": 0, "rows": null, "bytes": null, "measured_ms": null,
+        "answers": true});
     assert_eq!(listed, json!({"shards": [wanted]}));
     let (_, full) = served.get("/shards/credentials").await;
     assert_eq!(full["shards"][0]["password"], json!("hunter2"));
@@ -287,6 +296,109 @@ async fn the_client_says_whether_asking_again_may_help() {
     let refused = served.client().write_routes(&[(customer, wrong)]).await.unwrap_err();
     assert!(!refused.is_transient(), "{refused}");
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let gone = Client::over_http(&format!("http://{nobody}"), Duration::from_secs(5)).unwrap();
+    let gone = Client::over_http(&format!("http://{nobody}"), Duration::from_secs(5), None).unwrap();
     assert!(gone.shards().await.unwrap_err().is_transient());
+}
+
+#[tokio::test]
+async fn a_shard_is_drained_closed_and_taken_out_and_each_obstacle_is_named() {
+    let served = Served::start(Policy::Auto).await;
+    for name in ["a", "b"] {
+        served.add_sqlite(name).await;
+    }
+    let (status, body) = served.send("PATCH", "/shards/a", Some(json!({"state": "draining", "weight": 3}))).await;
+    assert_eq!((status, &body["state"], &body["weight"]), (200, &json!("draining"), &json!(3)), "{body}");
+    let (_, body) = served.get("/write/1").await;
+    assert_eq!(body["shard"], "b", "a new customer went to a shard that is drained");
+    let close = |name: &str| (format!("/shards/{name}"), json!({"state": "closed"}));
+    for (method, path, body, status, wanted) in [
+        ("DELETE", "/shards/a".to_owned(), None, 409, Some("shard_not_closed")),
+        ("PATCH", close("b").0, Some(close("b").1), 200, None),
+        ("DELETE", "/shards/b".to_owned(), None, 409, Some("shard_occupied")),
+        ("PATCH", close("none").0, Some(close("none").1), 404, Some("no_such_shard")),
+        ("DELETE", "/shards/none".to_owned(), None, 404, Some("no_such_shard")),
+        ("PATCH", "/shards/a".to_owned(), Some(json!({"colour": "red"})), 422, Some("invalid_field")),
+        ("PATCH", "/shards/a".to_owned(), Some(json!({"password": "p"})), 422, Some("invalid_field")),
+        ("PATCH", close("a").0, Some(close("a").1), 200, None),
+    ] {
+        let answer = served.send(method, &path, body).await;
+        assert_eq!((answer.0, answer.1["code"].as_str()), (status, wanted), "{method} {path}: {}", answer.1);
+    }
+    let (status, body) = served.get("/write/2").await;
+    assert_eq!((status, code(&body)), (503, "no_open_shard"));
+    let gone = served.http.delete(format!("{}/shards/a", served.base)).send().await.unwrap();
+    assert_eq!(gone.status(), 204);
+    let (_, listed) = served.get("/shards").await;
+    let names: Vec<_> = listed["shards"].as_array().unwrap().iter().map(|shard| shard["name"].clone()).collect();
+    assert_eq!(names, ["b"]);
+}
+
+#[tokio::test]
+async fn a_shard_is_led_to_another_place_only_where_the_same_shard_is() {
+    let served = Served::start(Policy::Auto).await;
+    for name in ["a", "b"] {
+        served.add_sqlite(name).await;
+    }
+    let to = |file: &str| json!({"database": served.folder.path().join(file)});
+    let (status, body) = served.send("PATCH", "/shards/a", Some(to("b.db"))).await;
+    assert_eq!((status, code(&body)), (422, "shard_refused"), "{body}");
+    assert!(body["detail"].as_str().unwrap().contains(r#"is shard "b""#), "{body}");
+    let (status, body) = served.send("PATCH", "/shards/a", Some(to("missing.db"))).await;
+    assert_eq!((status, code(&body)), (422, "shard_refused"), "{body}");
+    let before = served.client().shards().await.unwrap();
+    assert!(before[0].address.database.ends_with("a.db"), "a refused change was stored");
+    // The same file, moved.
+    std::fs::rename(served.folder.path().join("a.db"), served.folder.path().join("moved.db")).unwrap();
+    let (status, body) = served.send("PATCH", "/shards/a", Some(to("moved.db"))).await;
+    assert_eq!(status, 200, "{body}");
+    let after = served.client().shards().await.unwrap();
+    assert!(after[0].address.database.ends_with("moved.db") && after[0].version > before[0].version);
+}
+
+#[tokio::test]
+async fn the_list_says_what_each_shard_holds_and_whether_it_answers() {
+    let served = Served::start(Policy::Auto).await;
+    served.add_sqlite("a").await;
+    let file = served.folder.path().join("a.db");
+    let mut connection =
+        sqlx::SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(&file)).await.unwrap();
+    let rows = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
+        INSERT INTO person SELECT 'c', i, 'name', 'address' FROM n";
+    sqlx::raw_sql(rows).execute(&mut connection).await.unwrap();
+    let measure = async || {
+        for shard in served.directory.store().shards().await.unwrap() {
+            served.directory.measure(shard).await;
+        }
+        served.get("/shards").await.1["shards"][0].clone()
+    };
+    let listed = measure().await;
+    assert_eq!((&listed["rows"], &listed["answers"]), (&json!(5_000), &json!(true)), "{listed}");
+    assert!(listed["bytes"].as_u64().unwrap() > 100_000 && listed["measured_ms"].as_i64().unwrap() > 0, "{listed}");
+    std::fs::rename(&file, served.folder.path().join("away.db")).unwrap();
+    let listed = measure().await;
+    assert_eq!((&listed["rows"], &listed["answers"]), (&json!(5_000), &json!(false)), "{listed}");
+    assert!(listed["trouble"].as_str().unwrap().contains("a.db cannot be this shard"), "{listed}");
+}
+
+#[tokio::test]
+async fn customers_whose_rows_came_before_the_directory_stay_where_those_are() {
+    let served = Served::start(Policy::Auto).await;
+    // It was written without a directory: a shard of that name and journal, with rows.
+    let other = Served::start(Policy::Auto).await;
+    other.send("POST", "/shards", Some(sqlite(&served.folder, "main"))).await;
+    let file = served.folder.path().join("main.db");
+    let mut connection =
+        sqlx::SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(&file)).await.unwrap();
+    let row = |customer: &str| format!("INSERT INTO person VALUES ('{customer}', 1024, 'n', 'a')");
+    sqlx::raw_sql(&row("old")).execute(&mut connection).await.unwrap();
+    served.add_sqlite("main").await;
+    // One more row came before the writers were told; nobody has asked for that customer since.
+    sqlx::raw_sql(&row("late")).execute(&mut connection).await.unwrap();
+    served.add_sqlite("empty").await;
+    for (customer, shard) in [("old", "main"), ("late", "main"), ("new", "empty")] {
+        assert_eq!(served.get(&format!("/write/{customer}")).await.1["shard"], shard, "{customer}");
+    }
+    sqlx::raw_sql(&row("no one")).execute(&mut connection).await.unwrap();
+    let (status, body) = served.send("POST", "/shards", Some(sqlite(&served.folder, "more"))).await;
+    assert_eq!((status, code(&body)), (422, "rows_of_nobody"), "{body}");
 }

@@ -79,7 +79,7 @@ impl DeadLetters {
         }
     }
 
-    async fn stream(&self, operation: &'static str) -> Result<Stream<()>, JournalError> {
+    pub(super) async fn stream(&self, operation: &'static str) -> Result<Stream<()>, JournalError> {
         self.0.context().get_stream_no_info(DEAD_STREAM).await.map_err(|e| JournalError::new(operation, e))
     }
 }
@@ -94,7 +94,7 @@ pub(super) async fn last_of(
 }
 
 /// Tells "there is none" from "nobody knows".
-pub(super) fn found<T>(
+pub(crate) fn found<T>(
     answer: Result<T, jetstream::stream::RawMessageError>,
     operation: &'static str,
 ) -> Result<Option<T>, JournalError> {
@@ -109,7 +109,7 @@ pub(super) fn found<T>(
 }
 
 /// Whether a publish was refused because the subject (or stream) has moved on. A cluster has a second code for it.
-pub(super) fn is_overtaken(error: &PublishError) -> bool {
+pub(crate) fn is_overtaken(error: &PublishError) -> bool {
     let source = std::error::Error::source(error).and_then(|e| e.downcast_ref::<jetstream::Error>());
     error.kind() == PublishErrorKind::WrongLastSequence
         || source.is_some_and(|e| e.error_code() == ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT)

@@ -11,6 +11,7 @@
 //! After a crash anywhere the letter says what to do: without an intent, begin; with one, seek and go on.
 
 use async_nats::jetstream::stream::Stream;
+use futures::StreamExt;
 use sluice_model::{CustomerId, EventId, Position};
 
 use super::{
@@ -62,7 +63,7 @@ enum Last {
     /// Of the customer's messages.
     OfCustomer(u64),
     /// Of all: the customer's are trimmed away, and "none yet" could come true a second time.
-    OfPartition(Position),
+    OfPartition(u64),
 }
 
 /// Why a replay is not known to be stored.
@@ -92,7 +93,10 @@ impl DeadLetters {
     /// # Errors
     /// See [`ChangeError`].
     pub async fn intend(&self, letter: &DeadLetter) -> Result<Option<Intent>, ChangeError> {
+        const OPERATION: &str = "replay a dead letter";
         let Some(customer) = letter.owner() else { return Ok(None) };
+        // What cannot be finished is not begun.
+        self.0.rights().check_for(OPERATION, subject::create(self.0.partitions(), &customer))?;
         let from = self.0.bounds(self.0.partitions().of(&customer)).await?.last.next();
         let letter = self.replace(letter, State::Replaying { from }).await?;
         Ok(Intent::of(&letter))
@@ -117,11 +121,9 @@ impl DeadLetters {
                 Last::OfCustomer(last.sequence)
             }
             None => {
-                let last = journal.bounds(partition).await?.last;
-                if last_of(&stream, &subject, OPERATION).await?.is_some() {
-                    return Err(ReplayError::Overtaken);
-                }
-                Last::OfPartition(last)
+                let last = end_without(&stream, &subject, OPERATION).await?.ok_or(ReplayError::Overtaken)?;
+                // A stream that never held anything says 0 or its first sequence minus one.
+                Last::OfPartition(last.max(Position::before_first(partition).get()))
             }
         };
         // Asked last: what was trimmed before or while looking was not seen.
@@ -162,6 +164,14 @@ impl DeadLetters {
     pub async fn finish(&self, intent: &Intent, new: EventId) -> Result<DeadLetter, ChangeError> {
         self.replace(&intent.letter, State::Replayed { new }).await
     }
+}
+
+/// The partition's last sequence, if it holds no message of that subject up to there. One answer says both: two could come from
+/// different servers, one of which believes in vain that it leads, and has not got what the other counts.
+async fn end_without(stream: &Stream<()>, subject: &str, operation: &'static str) -> Result<Option<u64>, JournalError> {
+    let mut found = stream.info_with_subjects(subject).await.map_err(|e| JournalError::new(operation, e))?;
+    let last = found.info.state.last_sequence;
+    Ok(if found.next().await.is_none() { Some(last) } else { None })
 }
 
 /// Looks through the customer's messages up to `last`, by the stream's leader, one by one: between an intent and its

@@ -16,9 +16,42 @@ pub struct TrimRecord {
     /// The highest floor ever settled for each partition. Nothing at or above it was ever purged.
     pub floors: BTreeMap<Partition, Position>,
     /// What was last read of each shard. It holds the floor while the shard cannot be read, whoever trims by then.
-    pub read: BTreeMap<String, BTreeMap<Partition, Position>>,
+    pub read: BTreeMap<String, BTreeMap<Partition, Stored>>,
     /// Registrations under way: a ticket, and the shard's name.
     pub registering: BTreeMap<String, String>,
+}
+
+/// What a shard had stored of a partition. In JSON a pair; a number where an older trimmer wrote it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Written", into = "(Position, i64)")]
+pub struct Stored {
+    /// The position.
+    pub position: Position,
+    /// The stamp of the message there, by which one sees whether the journal still is the one that the shard has read; 0 where that
+    /// is not known.
+    pub stamp: i64,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Position(Position),
+    Both(Position, i64),
+}
+
+impl From<Written> for Stored {
+    fn from(written: Written) -> Self {
+        match written {
+            Written::Position(position) => Self { position, stamp: 0 },
+            Written::Both(position, stamp) => Self { position, stamp },
+        }
+    }
+}
+
+impl From<Stored> for (Position, i64) {
+    fn from(stored: Stored) -> Self {
+        (stored.position, stored.stamp)
+    }
 }
 
 impl TrimRecord {
@@ -59,12 +92,17 @@ mod tests {
         let mut record = TrimRecord { owner: Some("a".to_owned()), beat: 7, ..TrimRecord::default() };
         record.settle(at(5));
         record.settle(at(4));
-        record.read.insert("s1".to_owned(), BTreeMap::from([(Partition::new(3), at(9))]));
+        record
+            .read
+            .insert("s1".to_owned(), BTreeMap::from([(Partition::new(3), Stored { position: at(9), stamp: 17 })]));
         record.registering.insert("t".to_owned(), "s2".to_owned());
         assert_eq!(record.floors[&Partition::new(3)], at(5));
         let json = serde_json::to_vec(&record).unwrap();
         assert_eq!(serde_json::from_slice::<TrimRecord>(&json).unwrap(), record);
         assert_eq!(serde_json::from_str::<TrimRecord>("{}").unwrap(), TrimRecord::default());
+        let older = format!(r#"{{"read":{{"s1":{{"3":{}}}}}}}"#, at(9));
+        let read = serde_json::from_str::<TrimRecord>(&older).unwrap().read;
+        assert_eq!(read["s1"][&Partition::new(3)], Stored { position: at(9), stamp: 0 });
     }
 
     #[test]

@@ -20,6 +20,10 @@ impl Marks {
     pub(super) const ASTRAY: Self = Self(8);
     /// It came while the check was running: nobody has waited for its row.
     pub(super) const LATE: Self = Self(16);
+    /// A repair stored it once more, behind what shards had stored: the copy is what has to have a row.
+    pub(super) const COPIED: Self = Self(32);
+    /// And once more than that.
+    pub(super) const COPIED_TWICE: Self = Self(64);
 
     /// Whether any of `other`'s marks is set.
     pub(super) fn any(self, other: Self) -> bool {
@@ -99,6 +103,12 @@ impl Events {
 
     pub(super) fn mark(&mut self, index: usize, marks: Marks) {
         self.marks[index].set(marks);
+    }
+
+    /// The events of one message.
+    pub(super) fn of_message(&self, position: Position) -> std::ops::Range<usize> {
+        let from = |id: i64| self.ids.partition_point(|other| *other < id);
+        from(position.event(0).get())..from(position.next().event(0).get())
     }
 
     /// Every event: its id, its customer, its marks.

@@ -1,5 +1,7 @@
 //! Fills the ledger from the journal: which events there are, whose they are, and which can become rows.
 
+use std::time::Duration;
+
 use anyhow::Context;
 use sluice_journal::{Journal, Message, ReadError};
 use sluice_model::{PartitionCount, Position, message};
@@ -9,8 +11,9 @@ use crate::progress::Progress;
 
 /// Messages taken at once.
 const CHUNK: usize = 1_000;
-/// A reader that is interrupted so often in a row without giving a message is given up.
-const TRIES: u32 = 5;
+/// A reader that is interrupted so often in a row without giving a message is given up; and how long to wait before each further
+/// try. Together longer than a cluster takes to elect a leader, which is up to 9 s.
+const TRIES: (u32, Duration) = (30, Duration::from_millis(500));
 
 /// Notes every message from `from` to `to`; `done` counts them on for the progress bar.
 ///
@@ -29,9 +32,10 @@ pub async fn read(
         let before = next;
         match read_on(journal, &mut next, to, ledger, progress, done).await {
             Ok(()) => {}
-            Err(error) if error.is_transient() && (next > before || tries < TRIES) => {
+            Err(error) if error.is_transient() && (next > before || tries < TRIES.0) => {
                 tries = if next > before { 1 } else { tries + 1 };
                 tracing::warn!(error = &error as &dyn std::error::Error, at = ?next, "reading the journal again");
+                tokio::time::sleep(TRIES.1).await;
             }
             Err(error) => return Err(error).with_context(|| format!("read the journal at {next:?}")),
         }
@@ -62,6 +66,12 @@ async fn read_on(
 
 /// A message that names no customer of this partition is one dead letter, whatever it holds.
 fn note(message: &Message, partitions: PartitionCount, ledger: &mut Ledger) {
+    if message.is_filler() {
+        return;
+    }
+    if let Some(original) = ledger.repaired.see(message) {
+        ledger.copied(original);
+    }
     match message.event_of(partitions) {
         Ok(customer) => {
             let events = message::decode(&message.payload, &customer).map(|event| event.is_ok());

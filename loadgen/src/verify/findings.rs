@@ -69,6 +69,8 @@ pub struct ShardFindings {
     pub misplaced: u64,
     /// Rows here that are older than the journal: nothing can be said of them.
     pub before_journal: u64,
+    /// Rows here whose events the journal lost, and a repair knows of that: nothing can be said of them either.
+    pub before_repair: u64,
 }
 
 impl ShardFindings {

@@ -8,6 +8,17 @@ use super::ledger::Ledger;
 /// Customers asked for at once.
 const BATCH: usize = 1_000;
 
+/// Asks for every customer of the ledger, so that a directory which names its shards only in its answers has named them.
+///
+/// # Errors
+/// Where the directory does not answer.
+pub async fn introduce(ledger: &mut Ledger, directory: &Directory) -> anyhow::Result<()> {
+    for customers in ledger.homeless().chunks(BATCH) {
+        directory.read_routes(customers).await.context("ask the directory for routes")?;
+    }
+    Ok(())
+}
+
 /// Gives a home to every customer of the ledger that has a route by now. It never places anybody.
 ///
 /// # Errors

@@ -53,7 +53,17 @@ impl Ledger {
             if marks.any(Marks::ROW) && marks.any(Marks::DEAD.and(Marks::REFUSED)) {
                 findings.note(Kind::Doubled, home, || (self.name(customer), id, dead_row(id, marks)));
             }
-            if marks.any(Marks::DEAD.and(Marks::LATE)) {
+            if marks.any(Marks::COPIED_TWICE) || (marks.any(Marks::COPIED) && marks.any(Marks::ROW)) {
+                let detail = || format!("{}: a repair copied it once too often", place_of(id));
+                findings.note(Kind::Doubled, home, || (self.name(customer), id, detail()));
+            }
+            if marks.any(Marks::DEAD.and(Marks::LATE).and(Marks::COPIED)) {
+                continue;
+            }
+            if home.is_some_and(|home| self.is_lost(home, id)) {
+                let detail =
+                    || format!("{}: it was given again, its shard skips it, and no repair copied it", place_of(id));
+                findings.note(Kind::Missing, home, || (self.name(customer), id, detail()));
                 continue;
             }
             if marks.any(Marks::REFUSED) {
@@ -67,7 +77,9 @@ impl Ledger {
     }
 
     fn demanded(&self) -> u64 {
-        let demanded = |events: &Events| events.iter().filter(|(_, _, marks)| !marks.any(Marks::LATE)).count() as u64;
+        // A copy is demanded in place of what it is a copy of.
+        let not_demanded = Marks::LATE.and(Marks::COPIED);
+        let demanded = |events: &Events| events.iter().filter(|(_, _, marks)| !marks.any(not_demanded)).count() as u64;
         self.partitions.iter().map(demanded).sum()
     }
 
@@ -77,6 +89,7 @@ impl Ledger {
             rows: standing.rows,
             customers: standing.customers.len() as u64,
             before_journal: standing.before_journal,
+            before_repair: standing.before_repair,
             ..ShardFindings::default()
         };
         self.shards.iter().map(findings).collect()

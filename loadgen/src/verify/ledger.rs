@@ -8,7 +8,10 @@ use std::{
 
 use sluice_model::{CustomerId, EventId, Partition, PartitionCount, Position};
 
-use super::events::{Events, Marks, NOBODY, Place};
+use super::{
+    events::{Events, Marks, NOBODY, Place},
+    repaired::Repaired,
+};
 
 /// Every event of the journal, every customer's home, and what was found of rows and dead letters.
 ///
@@ -22,6 +25,8 @@ pub struct Ledger {
     pub(super) shards: Vec<Standing>,
     /// Rows that were not what was expected when they were shown; judged in the end.
     pub(super) aside: Vec<Row>,
+    /// What repairs of the journal left behind. To be filled before anything is noted.
+    pub repaired: Repaired,
 }
 
 #[derive(Debug)]
@@ -37,6 +42,7 @@ pub(super) struct Standing {
     pub(super) name: String,
     pub(super) rows: u64,
     pub(super) before_journal: u64,
+    pub(super) before_repair: u64,
     pub(super) customers: HashSet<u32>,
 }
 
@@ -50,7 +56,8 @@ pub(super) struct Row {
 impl Ledger {
     /// An empty ledger for a journal and the shards of these names; elsewhere a shard is its index in this list.
     pub fn new(partitions: PartitionCount, shards: Vec<String>) -> Self {
-        let standing = |name| Standing { name, rows: 0, before_journal: 0, customers: HashSet::new() };
+        let standing =
+            |name| Standing { name, rows: 0, before_journal: 0, before_repair: 0, customers: HashSet::new() };
         Self {
             partitions: partitions.all().map(Events::new).collect(),
             late: false,
@@ -58,6 +65,7 @@ impl Ledger {
             numbers: HashMap::new(),
             shards: shards.into_iter().map(standing).collect(),
             aside: Vec::new(),
+            repaired: Repaired::default(),
         }
     }
 
@@ -80,6 +88,15 @@ impl Ledger {
         for (index, can_become_a_row) in events.into_iter().enumerate() {
             let marks = if can_become_a_row { late } else { late.and(Marks::REFUSED) };
             partition.push(at.event(index), number, marks);
+        }
+    }
+
+    /// Notes that a message of a repair is a copy of the one at this position.
+    pub fn copied(&mut self, original: Position) {
+        let events = &mut self.partitions[original.partition().index()];
+        for index in events.of_message(original) {
+            let twice = events.marks(index).any(Marks::COPIED);
+            events.mark(index, if twice { Marks::COPIED_TWICE } else { Marks::COPIED });
         }
     }
 
@@ -124,9 +141,14 @@ impl Ledger {
     /// Notes a row that stands on a shard.
     pub fn row(&mut self, shard: usize, customer: &str, id: i64) {
         let number = self.number(customer);
+        let lost = self.is_lost(shard, id);
         let standing = &mut self.shards[shard];
         standing.rows += 1;
         standing.customers.insert(number);
+        if lost {
+            standing.before_repair += 1;
+            return;
+        }
         let row = Row { shard: u32::try_from(shard).expect("shards are few"), customer: number, id };
         match self.place(id) {
             Place::BeforeJournal => self.shards[shard].before_journal += 1,
@@ -150,7 +172,7 @@ impl Ledger {
     /// How many events can be no shard's, as nobody placed their customer (or they have none), and are not dead either.
     pub fn unaccounted(&self) -> u64 {
         let open = |(_, customer, marks): (i64, u32, Marks)| {
-            self.home(customer).is_none() && !marks.any(Marks::DEAD.and(Marks::LATE))
+            self.home(customer).is_none() && !marks.any(Marks::DEAD.and(Marks::LATE).and(Marks::COPIED))
         };
         self.partitions.iter().map(|events| events.iter().filter(|event| open(*event)).count() as u64).sum()
     }
@@ -166,6 +188,11 @@ impl Ledger {
             events.mark(index, Marks::ROW);
         }
         at_home
+    }
+
+    /// Whether a shard has stored this position for an event that the journal lost: it never reads what stands there now.
+    pub(super) fn is_lost(&self, shard: usize, id: i64) -> bool {
+        EventId::try_from(id).is_ok_and(|id| self.repaired.covers(shard, id.position()))
     }
 
     fn place(&self, id: i64) -> Place {

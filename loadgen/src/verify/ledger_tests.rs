@@ -123,6 +123,61 @@ fn a_row_under_another_customer_is_misplaced() {
     assert_eq!(wrong(&ledger.close(20)), [(Kind::Misplaced, "s1", at(0, 1).event(0).get())]);
 }
 
+/// Of the small journal: position 1 (of a, on s1) was given again, s1 had stored up to there; the copy stands at 9.
+fn repaired(copies: usize) -> Ledger {
+    let mut ledger = ledger();
+    ledger.repaired.lost(0, at(0, 0), at(0, 1));
+    ledger.house(&customer("a"), 0);
+    ledger.house(&customer("b"), 1);
+    ledger.expect(at(0, 1), Some(&customer("a")), [true, true]);
+    for n in 0..copies {
+        ledger.expect(at(0, 9 + n as u64), Some(&customer("a")), [true, true]);
+        ledger.copied(at(0, 1));
+    }
+    // Rows of what was lost, of whichever customers of s1.
+    ledger.row(0, "a", at(0, 1).event(0).get());
+    ledger.row(0, "c", at(0, 1).event(1).get());
+    ledger
+}
+
+#[test]
+fn rows_of_what_the_journal_lost_are_told_apart_and_what_was_given_again_has_its_row_as_a_copy() {
+    let mut ledger = repaired(1);
+    ledger.row(0, "a", at(0, 9).event(0).get());
+    ledger.row(0, "a", at(0, 9).event(1).get());
+    assert!(!ledger.has_unexplained_rows());
+    let findings = ledger.close(20);
+    assert!(findings.is_clean(), "{findings:?}");
+    assert_eq!((findings.events, findings.shards[0].rows, findings.shards[0].before_repair), (2, 4, 2));
+    // Such a row on a shard that has lost nothing is as wrong as ever.
+    let mut ledger = repaired(1);
+    ledger.row(0, "a", at(0, 9).event(0).get());
+    ledger.row(0, "a", at(0, 9).event(1).get());
+    ledger.row(1, "b", at(0, 1).event(0).get());
+    assert_eq!(wrong(&ledger.close(20)), [(Kind::Misplaced, "s2", at(0, 1).event(0).get())]);
+}
+
+#[test]
+fn what_was_given_again_and_not_copied_is_missing_and_what_was_copied_twice_is_doubled() {
+    let ids = [0, 1].map(|index| at(0, 1).event(index).get());
+    let findings = repaired(0).close(20);
+    assert_eq!(wrong(&findings), ids.map(|id| (Kind::Missing, "s1", id)));
+    assert!(findings.wrong[0].detail.contains("given again"), "{}", findings.wrong[0].detail);
+    let mut ledger = repaired(2);
+    for n in [9, 10] {
+        ledger.row(0, "a", at(0, n).event(0).get());
+        ledger.row(0, "a", at(0, n).event(1).get());
+    }
+    assert_eq!(wrong(&ledger.close(20)), ids.map(|id| (Kind::Doubled, "s1", id)));
+    // Copied although its shard reads it where it stands.
+    let mut ledger = a_small_journal();
+    show_right_rows(&mut ledger);
+    ledger.expect(at(0, 9), Some(&customer("b")), [true]);
+    ledger.copied(at(0, 2));
+    ledger.row(1, "b", at(0, 9).event(0).get());
+    assert_eq!(wrong(&ledger.close(20)), [(Kind::Doubled, "s2", at(0, 2).event(0).get())]);
+}
+
 #[test]
 fn a_dead_letter_stands_for_its_row_and_a_row_beside_it_is_doubled() {
     let id = at(0, 2).event(0);

@@ -67,6 +67,12 @@ impl Report {
     fn text(&self) -> String {
         let mut lines = vec![self.table()];
         lines.push(format!("{} events in the journal, {} dead letters", self.events, self.dead_letters));
+        let before_repair: u64 = self.shards.iter().map(|shard| shard.before_repair).sum();
+        if before_repair > 0 {
+            lines.push(format!(
+                "{before_repair} rows are from before a repair: the journal lost their events, so nothing can be said of them"
+            ));
+        }
         if self.homeless > 0 {
             lines.push(format!("{} events have neither a shard nor a dead letter", self.homeless));
         }
@@ -89,10 +95,26 @@ impl Report {
     fn table(&self) -> String {
         let mut table = Table::new();
         table.load_style(presets::UTF8_BORDERS_ONLY);
-        table.set_header(vec!["shard", "rows", "customers", "missing", "doubled", "misplaced", "before journal"]);
+        table.set_header(vec![
+            "shard",
+            "rows",
+            "customers",
+            "missing",
+            "doubled",
+            "misplaced",
+            "before journal",
+            "before repair",
+        ]);
         for shard in &self.shards {
-            let counts =
-                [shard.rows, shard.customers, shard.missing, shard.doubled, shard.misplaced, shard.before_journal];
+            let counts = [
+                shard.rows,
+                shard.customers,
+                shard.missing,
+                shard.doubled,
+                shard.misplaced,
+                shard.before_journal,
+                shard.before_repair,
+            ];
             table.add_row(std::iter::once(shard.shard.clone()).chain(counts.iter().map(ToString::to_string)));
         }
         for column in table.column_iter_mut().skip(1) {
@@ -137,7 +159,7 @@ mod tests {
         assert_eq!((&json["ok"], &json["drained"]), (&false.into(), &true.into()));
         assert_eq!((&json["events"], &json["dead_letters"]), (&2.into(), &0.into()));
         let shard = serde_json::json!({ "shard": "s1", "rows": 1, "customers": 1, "missing": 1, "doubled": 0,
-            "misplaced": 0, "before_journal": 0 });
+            "misplaced": 0, "before_journal": 0, "before_repair": 0 });
         assert_eq!(json["shards"], serde_json::json!([shard]));
         let wrong = &json["wrong"][0];
         assert_eq!((&wrong["kind"], &wrong["shard"]), (&"missing".into(), &"s1".into()));

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 
 use crate::fault::Fault;
 
-const COPY: &str = "COPY person (customer_id, id, name, address) FROM STDIN (FORMAT binary)";
+pub(super) const COPY: &str = "COPY person ({customer}, id, name, address) FROM STDIN (FORMAT binary)";
 /// Signature, no flags, no header extension.
 const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 const TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
@@ -22,6 +22,7 @@ pub(super) struct CopyBuffer(Vec<u8>);
 /// Copies the rows of a range in. It must never be cancelled: the connection would be one answer behind from then on.
 pub(super) async fn copy_in(
     connection: &mut PgConnection,
+    sql: &str,
     CopyBuffer(buffer): &mut CopyBuffer,
     rows: &Rows,
     range: Range<usize>,
@@ -30,7 +31,7 @@ pub(super) async fn copy_in(
         return Ok(());
     }
     let expected = range.len() as u64;
-    let mut copy = connection.copy_in_raw(COPY).await?;
+    let mut copy = connection.copy_in_raw(sql).await?;
     buffer.clear();
     buffer.extend_from_slice(HEADER);
     for row in rows.range(range) {

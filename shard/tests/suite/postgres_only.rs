@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use sluice_shard::{Class, Operation, Shard, ShardAddress, register};
+use secrecy::ExposeSecret;
+use sluice_shard::{Class, Limits, Operation, Shard, ShardAddress, register};
+use sqlx::{ConnectOptions, Executor, postgres::PgConnectOptions};
 
 use crate::{
     postgres_server::Postgres,
@@ -87,4 +89,32 @@ async fn a_row_that_a_trigger_swallows_is_an_invariant() {
     let failed = shard.append(&numbered(0, 5), no_burial).await.unwrap_err();
     assert_eq!(failed.class, Class::Invariant);
     assert_eq!(stored(&mut fixture.connect().await).await, 0);
+}
+
+/// What a lane's process leaves behind that is frozen while it sends its rows: a session that the server waits for, for ever.
+#[tokio::test]
+async fn a_writer_that_went_silent_in_the_middle_of_its_rows_is_ended_by_the_next_one() {
+    let fixture = Fixture::postgres().await;
+    fixture.shard().await;
+    let ShardAddress { host, port, user, password, database, .. } = &fixture.address;
+    let options = PgConnectOptions::new_without_pgpass().host(host).port(*port).username(user).database(database);
+    let options = options.password(password.expose_secret()).application_name("sluice-lane");
+    let mut silent = options.options([("statement_timeout", "500ms")]).connect().await.unwrap();
+    silent.execute("BEGIN").await.unwrap();
+    silent.execute("UPDATE journal_position SET position = position + 1 WHERE journal_partition = 0").await.unwrap();
+    let copy = silent.copy_in_raw("COPY person FROM STDIN").await.unwrap();
+
+    let limits = Limits::of_statement(Duration::from_millis(1_200));
+    let mut shard = Shard::connect_within(&fixture.address, &identity(), limits).await.unwrap();
+    let began = std::time::Instant::now();
+    let mut refusals = 0;
+    while let Err(refused) = shard.append(&numbered(0, 5), no_burial).await {
+        assert_eq!(refused.class, Class::Transient, "{refused}: {}", refused.source);
+        refusals += 1;
+        assert!(began.elapsed() < Duration::from_secs(30), "the silent session holds its lock for ever");
+    }
+    // Not at once: for so long it may have been at work.
+    assert!(refusals > 0 && began.elapsed() > limits.abandoned() - Duration::from_millis(500), "{:?}", began.elapsed());
+    assert!(copy.finish().await.is_err(), "its session was to be ended");
+    assert_eq!((stored(&mut shard).await, names(&mut shard).await.len()), (5, 5));
 }

@@ -1,18 +1,24 @@
-//! An empty database of either engine for each test, and a way to change it behind the shard's back.
+//! An empty database of any engine for each test, and a way to change it behind the shard's back.
 
-use std::sync::{
-    Arc, Weak,
-    atomic::{AtomicU32, Ordering},
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use secrecy::ExposeSecret;
 use sluice_model::{CustomerId, Partition, Person, Position, Rows};
-use sluice_shard::{Advance, Batch, Flavor, Identity, RefusedRow, Shard, ShardAddress, register};
-use sqlx::{Connection, PgConnection, SqliteConnection, postgres::PgConnectOptions, sqlite::SqliteConnectOptions};
+use sluice_shard::{Advance, Batch, CustomerColumn, Flavor, Identity, RefusedRow, Shard, ShardAddress, register};
+use sqlx::{
+    Connection, MySqlConnection, PgConnection, SqliteConnection, mysql::MySqlConnectOptions,
+    postgres::PgConnectOptions, sqlite::SqliteConnectOptions,
+};
 use tempfile::TempDir;
 use tokio::sync::Mutex;
 
-use crate::postgres_server::Postgres;
+use crate::{mariadb_server::Mariadb, postgres_server::Postgres};
 
 /// An empty database, removed when dropped.
 pub struct Fixture {
@@ -22,39 +28,57 @@ pub struct Fixture {
 
 #[expect(dead_code, reason = "held for what their drop does")]
 enum Keeps {
-    Server(Arc<Server>),
+    Postgres(Arc<Server<Postgres>>),
+    Mariadb(Arc<Server<Mariadb>>),
     Folder(TempDir),
 }
 
-/// The one server of this test binary: it lives as long as some test holds it, since nothing drops a static.
-struct Server {
+/// The one server of its kind in this test binary: it lives as long as some test holds it, since nothing drops a static.
+struct Server<S> {
     // Before its folder, so that it is stopped first.
-    postgres: Postgres,
+    server: S,
     _dir: TempDir,
 }
 
-static SERVER: Mutex<Weak<Server>> = Mutex::const_new(Weak::new());
+static POSTGRES: Mutex<Weak<Server<Postgres>>> = Mutex::const_new(Weak::new());
+static MARIADB: Mutex<Weak<Server<Mariadb>>> = Mutex::const_new(Weak::new());
 
-async fn server() -> Arc<Server> {
-    let mut shared = SERVER.lock().await;
-    if let Some(server) = shared.upgrade() {
+async fn shared<S>(
+    one: &Mutex<Weak<Server<S>>>,
+    start: impl AsyncFnOnce(PathBuf) -> anyhow::Result<S>,
+) -> Arc<Server<S>> {
+    let mut one = one.lock().await;
+    if let Some(server) = one.upgrade() {
         return server;
     }
     let dir = TempDir::new().unwrap();
-    let postgres = Postgres::start(dir.path().join("postgres"), 0, false).await.unwrap();
-    let server = Arc::new(Server { postgres, _dir: dir });
-    *shared = Arc::downgrade(&server);
+    let server = start(dir.path().join("server")).await.unwrap();
+    let server = Arc::new(Server { server, _dir: dir });
+    *one = Arc::downgrade(&server);
     server
+}
+
+/// The name of a database that no other test has.
+fn database() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!("shard_{}", COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
 impl Fixture {
     /// A fresh database on the shared server.
     pub async fn postgres() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let server = server().await;
-        let name = format!("shard_{}", COUNT.fetch_add(1, Ordering::Relaxed));
-        server.postgres.create_database(&name).await.unwrap();
-        Self { address: server.postgres.address(&name), _keeps: Keeps::Server(server) }
+        let shared = shared(&POSTGRES, async |dir| Postgres::start(dir, 0, false).await).await;
+        let name = database();
+        shared.server.create_database(&name).await.unwrap();
+        Self { address: shared.server.address(&name), _keeps: Keeps::Postgres(shared) }
+    }
+
+    /// A fresh database on the shared server, whose default is latin1.
+    pub async fn mysql() -> Self {
+        let shared = shared(&MARIADB, async |dir| Mariadb::start(dir, 0, false).await).await;
+        let name = database();
+        shared.server.create_database(&name).await.unwrap();
+        Self { address: shared.server.address(&name), _keeps: Keeps::Mariadb(shared) }
     }
 
     /// A file that does not exist yet.
@@ -67,6 +91,7 @@ impl Fixture {
             user: String::new(),
             password: String::new().into(),
             database: dir.path().join("shard.db").display().to_string(),
+            customer_column: CustomerColumn::default(),
         };
         Self { address, _keeps: Keeps::Folder(dir) }
     }
@@ -96,6 +121,11 @@ impl Fixture {
                 sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
                 connection.close().await.unwrap();
             }
+            Flavor::Mysql => {
+                let mut connection = self.mysql_connection().await;
+                sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+                connection.close().await.unwrap();
+            }
             Flavor::Sqlite => {
                 let options = SqliteConnectOptions::new().filename(&self.address.database).create_if_missing(true);
                 let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
@@ -105,10 +135,21 @@ impl Fixture {
         }
     }
 
+    /// A connection to a MariaDB server that shares no code with the shard's.
+    pub async fn mysql_connection(&self) -> MySqlConnection {
+        let options = MySqlConnectOptions::new()
+            .host(&self.address.host)
+            .port(self.address.port)
+            .username(&self.address.user)
+            .password(self.address.password.expose_secret())
+            .database(&self.address.database);
+        MySqlConnection::connect_with(&options).await.unwrap()
+    }
+
     /// From now on the database refuses people of this name.
     pub async fn refuse_name(&self, name: &str) {
         match self.address.flavor {
-            Flavor::Postgres => {
+            Flavor::Postgres | Flavor::Mysql => {
                 self.admin(&format!("ALTER TABLE person ADD CONSTRAINT refused CHECK (name <> '{name}')")).await;
             }
             // SQLite adds no constraint to a table that is there.

@@ -1,35 +1,25 @@
 //! The server's folder and its process.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{BufRead, BufReader, Read, Write},
+    fs::{self, OpenOptions},
+    io::Write,
     os::unix::{
         fs::{OpenOptionsExt, chown},
         process::CommandExt,
     },
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::Command,
 };
 
 use anyhow::{Context, bail};
-use nix::unistd::{Pid, User};
+use nix::{sys::signal::Signal, unistd::User};
 use secrecy::SecretString;
 
 use super::{
     USER,
-    programs::{Programs, open_the_way},
+    kept::{Running, make_folder, random_password, tail},
+    programs::Programs,
 };
-
-/// Starts the server given as arguments, says its pid, and waits for its end; a watcher ends it when our input closes.
-const KEEPER: &str = r#"
-exec 3<&0
-"$@" </dev/null 3<&- >>"$SLUICE_LOG" 2>&1 & server=$!
-echo "$server"
-{ while read -r _ <&3; do :; done; kill -INT "$server"; } 2>/dev/null & watcher=$!
-wait "$server"; status=$?
-kill "$watcher" 2>/dev/null
-exit "$status"
-"#;
 
 /// Where the server's data are, and how it is run.
 #[derive(Clone)]
@@ -39,12 +29,6 @@ pub(super) struct Cluster {
     pub(super) durable: bool,
     /// Who runs it, where we are root.
     pub(super) user: Option<User>,
-}
-
-/// The server's process and the shell that keeps it.
-pub(super) struct Running {
-    pub(super) keeper: Child,
-    pub(super) pid: Pid,
 }
 
 impl Cluster {
@@ -58,11 +42,7 @@ impl Cluster {
 
     /// Makes what is missing, and gives the superuser's password (kept beside the data, for the next start).
     pub(super) fn prepare(&self) -> anyhow::Result<SecretString> {
-        fs::create_dir_all(&self.dir).with_context(|| format!("cannot make {}", self.dir.display()))?;
-        if let Some(user) = &self.user {
-            chown(&self.dir, Some(user.uid.as_raw()), Some(user.gid.as_raw()))?;
-            open_the_way(&self.dir)?;
-        }
+        make_folder(&self.dir, self.user.as_ref())?;
         let password_file = self.dir.join("password");
         if self.data().join("PG_VERSION").exists() {
             let password = fs::read_to_string(&password_file).context("the server's password file is missing")?;
@@ -93,15 +73,9 @@ impl Cluster {
     }
 
     pub(super) fn spawn(&self, port: u16) -> anyhow::Result<Running> {
-        // Each start has a log of its own, so that what it says is about this start.
-        let log = File::create(self.log())?;
-        if let Some(user) = &self.user {
-            chown(self.log(), Some(user.uid.as_raw()), Some(user.gid.as_raw()))?;
-        }
-        drop(log);
-        let mut keeper = self.command(Path::new("/bin/sh"));
-        keeper.args(["-c", KEEPER, "postgres-keeper"]).arg(&self.programs.postgres).arg("-D").arg(self.data());
         let on_or_off = if self.durable { "on" } else { "off" };
+        let mut server =
+            [&self.programs.postgres, Path::new("-D"), &self.data()].map(|part| part.display().to_string()).to_vec();
         let settings = [
             "listen_addresses=127.0.0.1".into(),
             format!("port={port}"),
@@ -113,16 +87,10 @@ impl Cluster {
             format!("full_page_writes={on_or_off}"),
         ];
         for setting in settings {
-            keeper.arg("-c").arg(setting);
+            server.extend(["-c".to_owned(), setting]);
         }
-        keeper.env("SLUICE_LOG", self.log()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        // Ctrl-C at a terminal is for us, who then end the server when nobody needs it any more.
-        let mut keeper = keeper.process_group(0).spawn().context("cannot run /bin/sh")?;
-        let said = keeper.stdout.take().context("the keeper has no output")?;
-        let mut pid = String::new();
-        BufReader::new(said).read_line(&mut pid)?;
-        let pid = Pid::from_raw(pid.trim().parse().context("the keeper did not say the server's pid")?);
-        Ok(Running { keeper, pid })
+        let shell = self.command(Path::new("/bin/sh"));
+        Running::start(shell, self.user.as_ref(), &self.log(), Signal::SIGINT, &server)
     }
 
     /// A command that runs as the server's user, in a folder that this user can read.
@@ -138,22 +106,15 @@ impl Cluster {
         command
     }
 
+    pub(super) fn limit_files(&self, running: &Running, bytes: Option<u64>) -> anyhow::Result<()> {
+        running.limit_files(bytes, |program| self.command(program))
+    }
+
+    pub(super) fn whole_log(&self) -> String {
+        fs::read_to_string(self.log()).unwrap_or_default()
+    }
+
     pub(super) fn log_tail(&self) -> String {
-        let log = fs::read_to_string(self.log()).unwrap_or_default();
-        let lines: Vec<_> = log.lines().collect();
-        lines[lines.len().saturating_sub(15)..].join("\n")
+        tail(&self.whole_log())
     }
-}
-
-impl Running {
-    /// The keeper lives exactly as long as the server.
-    pub(super) fn ended(&mut self) -> bool {
-        !matches!(self.keeper.try_wait(), Ok(None))
-    }
-}
-
-fn random_password() -> anyhow::Result<String> {
-    let mut bytes = [0_u8; 16];
-    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -3,8 +3,7 @@
 
 use std::time::Duration;
 
-use sluice_shard::Flavor;
-use sluice_testbed::{Fleet, FleetOptions, rows, wait};
+use sluice_testbed::{Fleet, FleetOptions, Shards, rows, wait};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -38,13 +37,13 @@ async fn wait_for_rows(fleet: &Fleet, wanted: [(i64, i64); 3]) {
     wait::until(&format!("rows and customers {wanted:?}"), LIMIT, as_wanted).await.unwrap();
 }
 
-pub(crate) async fn what_is_posted_and_what_is_published_become_rows_of_the_right_shard(shards: Flavor) {
-    let mut fleet = start(FleetOptions { shards, ..FleetOptions::default() }).await;
+pub(crate) async fn what_is_posted_and_what_is_published_become_rows_of_the_right_shard(shards: impl Into<Shards>) {
+    let mut fleet = start(FleetOptions { shards: shards.into(), ..FleetOptions::default() }).await;
     assert!(fleet.processes().all(|process| process.is_running()));
 
     post(&fleet, "1", r#"{"name":"Ada","address":"London"}"#).await;
     post(&fleet, "3", "").await;
-    let nats = async_nats::connect(fleet.nats_url()).await.unwrap();
+    let nats = fleet.nats_client().await.unwrap();
     nats.publish("person.create.2", r#"{"name":"Grace","address":"New York"}"#.into()).await.unwrap();
     nats.flush().await.unwrap();
     wait_for_rows(&fleet, [(1, 1), (1, 1), (1, 1)]).await;

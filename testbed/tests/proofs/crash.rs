@@ -3,21 +3,13 @@
 use sluice_shard::Flavor;
 use sluice_testbed::{FleetOptions, wait};
 
-use crate::{LIMIT, all_rows, fleet};
+use crate::{LIMIT, all_rows, fleet, start_load};
 
 /// Kills the writer again and again while events come in, starts it again each time, and verifies.
 async fn killed_under_load(shards: Flavor) {
     const EVENTS: i64 = 100_000;
     let mut fleet = fleet(shards, FleetOptions::default()).await;
-    let count = EVENTS.to_string();
-    let args =
-        ["--via", "nats", "--nats-url", &fleet.nats_url(), "--customers", "50", "--count", &count].map(String::from);
-    let program = fleet.program("loadgen");
-    let load = tokio::spawn(async move {
-        let mut command = tokio::process::Command::new(program);
-        command.arg("run").args(args).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
-        command.status().await.unwrap()
-    });
+    let load = start_load(&fleet, 50, EVENTS);
     let mut kills = 0;
     let mut seen = 0;
     while kills < 5 {
@@ -47,6 +39,11 @@ async fn a_writer_killed_under_load_neither_loses_nor_doubles_a_row_on_sqlite() 
 #[tokio::test]
 async fn a_writer_killed_under_load_neither_loses_nor_doubles_a_row_on_postgres() {
     killed_under_load(Flavor::Postgres).await;
+}
+
+#[tokio::test]
+async fn a_writer_killed_under_load_neither_loses_nor_doubles_a_row_on_mysql() {
+    killed_under_load(Flavor::Mysql).await;
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use crate::{LIMIT, all_rows, fleet};
 #[tokio::test]
 async fn a_malformed_event_becomes_a_dead_letter_with_its_reason_and_its_batch_mates_commit() {
     let fleet = fleet(Flavor::Sqlite, FleetOptions::default()).await;
-    let client = async_nats::connect(fleet.nats_url()).await.unwrap();
+    let client = fleet.nats_client().await.unwrap();
     let good = r#"{"name":"Ada","address":"London"}"#;
     let mixed = format!("{good}\nnonsense\n{{\"name\":\"a\"}}\n{good}");
     for (subject, payload) in [

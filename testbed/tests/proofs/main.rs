@@ -2,41 +2,91 @@
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 mod added_shard;
+mod cluster;
 mod crash;
+mod cut;
 mod dead;
+mod directories;
+mod directory;
+mod disk;
+mod fail_points;
+mod frozen;
+mod group;
+mod identity;
 mod journal;
+mod modes;
+mod nats;
 mod network;
 mod outage;
+mod permissions;
 mod plain_publisher;
+mod poison;
+mod posts;
+mod readonly;
+mod repair;
 mod replay;
 mod rewind;
+mod secrets;
+mod services_api;
+mod slow;
+mod stop;
 mod trim;
+mod under_load;
 mod verify;
 
 use std::time::Duration;
 
 use sluice_model::PartitionCount;
-use sluice_shard::Flavor;
-use sluice_testbed::{Fleet, FleetOptions, rows};
+use sluice_shard::{Flavor, ShardAddress};
+use sluice_testbed::{Fleet, FleetOptions, NatsUser, Shards, rows};
+use sqlx::{ConnectOptions, PgConnection};
 
 /// How long anything here may take before it counts as failed.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// A fleet whose databases need not survive a power failure: no test here can cut the power.
-async fn fleet(shards: Flavor, options: FleetOptions) -> Fleet {
+async fn fleet(shards: impl Into<Shards>, options: FleetOptions) -> Fleet {
     sluice_service::telemetry::init_for_test();
-    Fleet::start(FleetOptions { shards, durable_shards: false, ..options }).await.unwrap()
+    Fleet::start(FleetOptions { shards: shards.into(), durable_shards: false, ..options }).await.unwrap()
 }
+
+/// See [`one_full_partition`].
+const QUEUE_BYTES: usize = 50_000;
 
 /// One partition, so that all customers have the same reader, and lanes that are full after some hundred rows: a shard that is
 /// away holds that reader up, and with it all the others, unless its lane goes behind.
 fn one_full_partition() -> FleetOptions {
-    let writer_args = ["--lane-queue-bytes", "50000", "--lane-patience-ms", "300"].map(str::to_owned).to_vec();
+    let queue_bytes = QUEUE_BYTES.to_string();
+    let writer_args = ["--lane-queue-bytes", &queue_bytes, "--lane-patience-ms", "300"].map(str::to_owned).to_vec();
     FleetOptions {
         partitions: PartitionCount::try_from(1).unwrap(),
         workers: 1,
         writer_args,
         ..FleetOptions::default()
+    }
+}
+
+/// Load beside the test, straight to NATS; true where every event was accepted.
+fn start_load(fleet: &Fleet, customers: u32, count: i64) -> tokio::task::JoinHandle<std::process::ExitStatus> {
+    let mut command = tokio::process::Command::new(fleet.program("loadgen"));
+    command.args(["run", "--via", "nats"]);
+    fleet.login(NatsUser::Publisher).give_to(&mut command);
+    command.args(["--customers", &customers.to_string(), "--count", &count.to_string()]);
+    command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    tokio::spawn(async move { command.status().await.unwrap() })
+}
+
+/// Into a PostgreSQL shard, as its operator.
+async fn connect(address: &ShardAddress) -> PgConnection {
+    rows::postgres_options(address).connect().await.unwrap()
+}
+
+/// Statements on a server's shard, by its operator.
+async fn run(address: &ShardAddress, sql: &str) {
+    if address.flavor == Flavor::Mysql {
+        sqlx::raw_sql(sql).execute(&mut rows::mysql_options(address).connect().await.unwrap()).await.unwrap();
+    } else {
+        sqlx::raw_sql(sql).execute(&mut connect(address).await).await.unwrap();
     }
 }
 

@@ -3,7 +3,7 @@
 use sluice_shard::Flavor;
 use sluice_testbed::{Fleet, FleetOptions, FleetShard, proxy::Proxy, rows, wait};
 
-use crate::{LIMIT, all_rows, fleet, one_full_partition};
+use crate::{LIMIT, all_rows, fleet, one_full_partition, start_load};
 
 /// Puts a further shard into the fleet, which is reached through a proxy, and a customer of that name onto it.
 async fn shard_behind_a_proxy(fleet: &mut Fleet) -> (FleetShard, Proxy) {
@@ -19,10 +19,9 @@ async fn shard_behind_a_proxy(fleet: &mut Fleet) -> (FleetShard, Proxy) {
     (shard, proxy)
 }
 
-#[tokio::test]
-async fn a_commit_whose_answer_is_lost_neither_loses_nor_doubles_a_row() {
+async fn answers_to_commits_are_lost(shards: Flavor) {
     const LOST: u64 = 25;
-    let mut fleet = fleet(Flavor::Postgres, FleetOptions { shard_count: 1, ..FleetOptions::default() }).await;
+    let mut fleet = fleet(shards, FleetOptions { shard_count: 1, ..FleetOptions::default() }).await;
     let (shard, proxy) = shard_behind_a_proxy(&mut fleet).await;
     proxy.lose_commit_answers(LOST);
     let mut sent = 0;
@@ -38,6 +37,16 @@ async fn a_commit_whose_answer_is_lost_neither_loses_nor_doubles_a_row() {
     wait::until("every row, once", LIMIT, there).await.unwrap();
     let verified = fleet.verify().await.unwrap();
     assert!(verified.ok, "{verified:?}");
+}
+
+#[tokio::test]
+async fn a_commit_whose_answer_is_lost_neither_loses_nor_doubles_a_row_on_postgres() {
+    answers_to_commits_are_lost(Flavor::Postgres).await;
+}
+
+#[tokio::test]
+async fn a_commit_whose_answer_is_lost_neither_loses_nor_doubles_a_row_on_mysql() {
+    answers_to_commits_are_lost(Flavor::Mysql).await;
 }
 
 #[tokio::test]
@@ -64,7 +73,8 @@ async fn a_shard_that_hangs_without_a_word_delays_no_other() {
 /// PostgreSQL, for `idle_in_transaction_session_timeout`).
 #[tokio::test]
 async fn a_writer_that_slept_while_another_went_on_does_no_harm_when_it_wakes() {
-    let options = FleetOptions { writers: 2, idle_advance_ms: 60_000, ..FleetOptions::default() };
+    let writer_args = ["--takeover-ms", "1000"].map(str::to_owned).to_vec();
+    let options = FleetOptions { writers: 2, writer_args, idle_advance_ms: 60_000, ..FleetOptions::default() };
     let mut fleet = fleet(Flavor::Sqlite, options).await;
     let nats = fleet.nats_url();
     let args = ["--via", "nats", "--nats-url", &nats, "--customers", "30", "--count", "15000"];
@@ -83,17 +93,9 @@ async fn a_writer_that_slept_while_another_went_on_does_no_harm_when_it_wakes() 
     assert!(verified.ok, "{verified:?}");
 }
 
-#[tokio::test]
-async fn postgres_killed_under_load_comes_back_with_rows_and_positions_that_agree() {
-    let mut fleet = fleet(Flavor::Postgres, FleetOptions { shard_count: 2, ..FleetOptions::default() }).await;
-    let nats = fleet.nats_url();
-    let program = fleet.program("loadgen");
-    let load = tokio::spawn(async move {
-        let mut command = tokio::process::Command::new(program);
-        command.args(["run", "--via", "nats", "--nats-url", &nats, "--customers", "20", "--count", "60000"]);
-        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
-        command.status().await.unwrap()
-    });
+async fn server_killed_under_load(shards: Flavor) {
+    let mut fleet = fleet(shards, FleetOptions { shard_count: 2, ..FleetOptions::default() }).await;
+    let load = start_load(&fleet, 20, 60_000);
     let mut kills = 0;
     while kills < 4 {
         let before = all_rows(&fleet).await;
@@ -111,4 +113,14 @@ async fn postgres_killed_under_load_comes_back_with_rows_and_positions_that_agre
     wait::until("all rows", LIMIT, stored).await.unwrap();
     let verified = fleet.verify().await.unwrap();
     assert!(verified.ok, "{verified:?}");
+}
+
+#[tokio::test]
+async fn postgres_killed_under_load_comes_back_with_rows_and_positions_that_agree() {
+    server_killed_under_load(Flavor::Postgres).await;
+}
+
+#[tokio::test]
+async fn mariadb_killed_under_load_comes_back_with_rows_and_positions_that_agree() {
+    server_killed_under_load(Flavor::Mysql).await;
 }

@@ -1,13 +1,12 @@
 //! A part of the fleet is away for a while.
 
 use sluice_shard::Flavor;
-use sluice_testbed::{FleetOptions, rows, wait};
+use sluice_testbed::{FleetOptions, Shards, rows, wait};
 
 use crate::{LIMIT, all_rows, fleet, one_full_partition};
 
-#[tokio::test]
-async fn a_shard_that_is_down_delays_no_other_and_catches_up_by_itself() {
-    let mut fleet = fleet(Flavor::Postgres, one_full_partition()).await;
+async fn one_shard_is_down(shards: impl Into<Shards>) {
+    let mut fleet = fleet(shards, one_full_partition()).await;
     let admin = fleet.admin().unwrap();
     for (customer, shard) in ["1", "2", "3"].iter().zip(["shard1", "shard2", "shard3"]) {
         admin.place(customer, shard).await.unwrap();
@@ -26,6 +25,16 @@ async fn a_shard_that_is_down_delays_no_other_and_catches_up_by_itself() {
     let verified = fleet.verify().await.unwrap();
     assert!(verified.ok, "{verified:?}");
     assert_eq!(all_rows(&fleet).await, 30_000);
+}
+
+#[tokio::test]
+async fn a_shard_that_is_down_delays_no_other_and_catches_up_by_itself_on_postgres() {
+    one_shard_is_down(Flavor::Postgres).await;
+}
+
+#[tokio::test]
+async fn a_shard_that_is_down_delays_no_other_and_catches_up_by_itself_on_mysql() {
+    one_shard_is_down(Flavor::Mysql).await;
 }
 
 #[tokio::test]

@@ -5,17 +5,19 @@ use std::{
     net::TcpStream,
 };
 
+use secrecy::ExposeSecret;
 use sluice_shard::Flavor;
-use sluice_testbed::{FleetOptions, rows, wait};
+use sluice_testbed::{FleetOptions, Login, NatsUser, rows, wait};
 
 use crate::{LIMIT, fleet};
 
 /// What `nats pub` sends, byte for byte.
-fn publish(address: &str, subject: &str, payloads: &[&str]) {
+fn publish(address: &str, login: &Login, subject: &str, payloads: &[&str]) {
     let mut socket = TcpStream::connect(address).unwrap();
     let mut lines = BufReader::new(socket.try_clone().unwrap()).lines();
     assert!(lines.next().unwrap().unwrap().starts_with("INFO "));
-    socket.write_all(b"CONNECT {\"verbose\":false}\r\n").unwrap();
+    let (user, pass) = (login.user, login.password.expose_secret());
+    write!(socket, "CONNECT {}\r\n", serde_json::json!({"verbose": false, "user": user, "pass": pass})).unwrap();
     for payload in payloads {
         write!(socket, "PUB {subject} {}\r\n{payload}\r\n", payload.len()).unwrap();
     }
@@ -31,7 +33,10 @@ async fn what_nats_pub_sends_becomes_rows_of_the_customers_shard() {
     let one = r#"{"name":"Ada","address":"London"}"#;
     let lines = "{\"name\":\"a\",\"address\":\"1\"}\n{\"name\":\"b\",\"address\":\"2\"}\n";
     let spread = "{\n  \"name\": \"Grace\",\n  \"address\": \"New York\"\n}\n";
-    tokio::task::spawn_blocking(move || publish(&address, "person.create.2", &[one, lines, spread])).await.unwrap();
+    let login = fleet.login(NatsUser::Publisher);
+    tokio::task::spawn_blocking(move || publish(&address, &login, "person.create.2", &[one, lines, spread]))
+        .await
+        .unwrap();
     let there = async || rows::count(&fleet.shards()[1].address).await.is_ok_and(|shard| shard.rows == 4);
     wait::until("4 rows on shard2", LIMIT, there).await.unwrap();
     assert!(fleet.verify().await.unwrap().ok);

@@ -10,7 +10,7 @@ use sluice_journal::{
 };
 use sluice_model::{EventId, MessageBuilder, Person};
 use sluice_shard::Flavor;
-use sluice_testbed::{Fleet, FleetOptions, Placement, tool, wait};
+use sluice_testbed::{Fleet, FleetOptions, NatsUser, Placement, tool, wait};
 use tokio::process::Command;
 
 use crate::{LIMIT, all_rows, fleet};
@@ -20,7 +20,8 @@ const GOOD: &str = r#"{"name":"Ada","address":"London"}"#;
 /// `writer dead ..`: its exit status, and its report.
 async fn dead(fleet: &Fleet, line: &str) -> (i32, Value) {
     let mut command = Command::new(fleet.program("writer"));
-    command.arg("dead").args(line.split_whitespace()).args(["-o", "json"]).env("NATS_URL", fleet.nats_url());
+    command.arg("dead").args(line.split_whitespace()).args(["-o", "json"]);
+    fleet.login(NatsUser::Operator).give_to(&mut command);
     let done = tool::output(&mut command).await.unwrap();
     (done.status.code().unwrap(), serde_json::from_str(&done.stdout).unwrap_or_default())
 }
@@ -36,7 +37,7 @@ async fn with(published: &[(&str, &str)]) -> (Fleet, Journal) {
     let options = FleetOptions { placement: Placement::Strict, ..FleetOptions::default() };
     let fleet = fleet(Flavor::Sqlite, options).await;
     fleet.admin().unwrap().place("1", "shard1").await.unwrap();
-    let client = async_nats::connect(fleet.nats_url()).await.unwrap();
+    let client = fleet.nats_client().await.unwrap();
     for (subject, payload) in published {
         client.publish((*subject).to_owned(), (*payload).to_owned().into()).await.unwrap();
     }

@@ -2,16 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use secrecy::ExposeSecret;
-use sluice_shard::{Flavor, ShardAddress};
-use sluice_testbed::{Fleet, FleetOptions, rows, wait};
-use sqlx::{ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions, sqlite::SqliteConnectOptions};
+use sluice_shard::Flavor;
+use sluice_testbed::{Fleet, FleetOptions, rows, set_back::Older, wait};
 
 use crate::{LIMIT, all_rows, fleet};
 
 /// A fleet with customer 1 on shard1 and customer 2 on shard2.
-async fn with_two_customers(shards: Flavor) -> Fleet {
-    let fleet = fleet(shards, FleetOptions::default()).await;
+async fn with_two_customers(options: FleetOptions) -> Fleet {
+    let fleet = fleet(options.shards, options).await;
     let admin = fleet.admin().unwrap();
     admin.place("1", "shard1").await.unwrap();
     admin.place("2", "shard2").await.unwrap();
@@ -35,70 +33,40 @@ async fn healed(fleet: &Fleet) {
     assert!(verified.ok, "{verified:?}");
 }
 
-async fn copy_of(address: &ShardAddress, copy: &Path) {
-    let mut connection = SqliteConnectOptions::new().filename(&address.database).connect().await.unwrap();
-    sqlx::raw_sql(&format!("VACUUM INTO '{}'", copy.display())).execute(&mut connection).await.unwrap();
-    connection.close().await.unwrap();
-}
-
-/// As an operator restores a file: the copy in its place, the side files of the lost one gone.
-fn restore(address: &ShardAddress, copy: &Path) {
-    std::fs::rename(copy, &address.database).unwrap();
-    for side in ["-wal", "-shm"] {
-        let _ = std::fs::remove_file(format!("{}{side}", address.database));
-    }
-}
-
 #[tokio::test]
 async fn an_idle_sqlite_shard_restored_from_an_older_copy_is_filled_again() {
-    let fleet = with_two_customers(Flavor::Sqlite).await;
+    let fleet = with_two_customers(FleetOptions::default()).await;
     load(&fleet, 0).await;
     let address = &fleet.shards()[0].address;
-    let copy = fleet.folder().join("copy.db");
-    copy_of(address, &copy).await;
+    let older = Older::copy(address).await.unwrap();
     load(&fleet, 2_000).await;
-    restore(address, &copy);
+    older.put_back().await.unwrap();
     assert_eq!(rows::count(address).await.unwrap().rows, 1_000);
     healed(&fleet).await;
 }
 
 #[tokio::test]
 async fn a_sqlite_shard_restored_while_its_writer_is_down_is_filled_again() {
-    let mut fleet = with_two_customers(Flavor::Sqlite).await;
+    let mut fleet = with_two_customers(FleetOptions::default()).await;
     load(&fleet, 0).await;
-    let copy = fleet.folder().join("copy.db");
-    copy_of(&fleet.shards()[0].address, &copy).await;
+    let older = Older::copy(&fleet.shards()[0].address).await.unwrap();
     load(&fleet, 2_000).await;
     fleet.writer().kill();
-    restore(&fleet.shards()[0].address, &copy);
+    older.put_back().await.unwrap();
     fleet.writer().restart().await.unwrap();
     healed(&fleet).await;
 }
 
-async fn connect(address: &ShardAddress) -> PgConnection {
-    let options = PgConnectOptions::new_without_pgpass().host(&address.host).port(address.port);
-    let options = options.username(&address.user).password(address.password.expose_secret());
-    options.database(&address.database).connect().await.unwrap()
-}
-
-/// A PostgreSQL shard brought back to the state it had when `journal_position` was copied: what a restored backup or a
+/// A server's shard brought back to the state it had when `journal_position` was copied: what a restored backup or a
 /// lagging replica shows, at once and under the lane's open connection.
-#[tokio::test]
-async fn a_postgres_shard_that_goes_back_under_load_is_filled_again() {
-    let fleet = with_two_customers(Flavor::Postgres).await;
+async fn goes_back_under_load(shards: Flavor) {
+    let fleet = with_two_customers(FleetOptions { shards: shards.into(), ..FleetOptions::default() }).await;
     load(&fleet, 0).await;
-    let mut shard = connect(&fleet.shards()[0].address).await;
-    sqlx::raw_sql("CREATE TABLE older AS SELECT * FROM journal_position").execute(&mut shard).await.unwrap();
+    let older = Older::copy(&fleet.shards()[0].address).await.unwrap();
     load(&fleet, 2_000).await;
-    let back = "BEGIN;
-        LOCK TABLE journal_position, person;
-        DELETE FROM person USING older WHERE id >> 54 = journal_partition AND id >> 10 > position;
-        UPDATE journal_position p SET position = o.position, stamp = o.stamp FROM older o
-            WHERE o.journal_partition = p.journal_partition;
-        COMMIT";
     let nats = fleet.nats_url();
     let args = ["--via", "nats", "--nats-url", &nats, "--customers", "2,3", "--count", "4000"];
-    let (more, set_back) = tokio::join!(fleet.load(&args), sqlx::raw_sql(back).execute(&mut shard));
+    let (more, set_back) = tokio::join!(fleet.load(&args), older.put_back());
     set_back.unwrap();
     assert_eq!(more.unwrap().accepted, 4_000);
     let there = async || all_rows(&fleet).await == 8_000;
@@ -107,7 +75,17 @@ async fn a_postgres_shard_that_goes_back_under_load_is_filled_again() {
     assert!(verified.ok, "{verified:?}");
 }
 
-fn copy_folder(from: &Path, to: &Path) {
+#[tokio::test]
+async fn a_postgres_shard_that_goes_back_under_load_is_filled_again() {
+    goes_back_under_load(Flavor::Postgres).await;
+}
+
+#[tokio::test]
+async fn a_mysql_shard_that_goes_back_under_load_is_filled_again() {
+    goes_back_under_load(Flavor::Mysql).await;
+}
+
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
@@ -121,8 +99,9 @@ fn copy_folder(from: &Path, to: &Path) {
 }
 
 #[tokio::test]
-async fn a_journal_that_lost_its_end_stops_its_partitions_and_no_position_is_taken_for_covered() {
-    let mut fleet = with_two_customers(Flavor::Sqlite).await;
+async fn a_journal_that_lost_its_end_stops_its_partitions_alone_and_no_position_is_taken_for_covered() {
+    let writer_args = ["--takeover-ms", "1000"].map(str::to_owned).to_vec();
+    let mut fleet = with_two_customers(FleetOptions { writers: 2, writer_args, ..FleetOptions::default() }).await;
     load(&fleet, 0).await;
     fleet.nats().stop();
     let (store, copy) = (fleet.folder().join("nats/jetstream"), fleet.folder().join("older"));
@@ -137,11 +116,33 @@ async fn a_journal_that_lost_its_end_stops_its_partitions_and_no_position_is_tak
     let nats = fleet.nats_url();
     let args = ["--via", "nats", "--nats-url", &nats, "--customers", "1,2", "--count", "4000"];
     assert_eq!(fleet.load(&args).await.unwrap().accepted, 4_000);
-    let log = fleet.writer().log().to_owned();
+    let logs: Vec<_> = fleet.writers().iter().map(|writer| writer.log().to_owned()).collect();
     let told = async || {
-        let said = std::fs::read_to_string(&log).unwrap();
+        let said: String = logs.iter().map(|log| std::fs::read_to_string(log).unwrap()).collect();
         said.contains("has stopped") && (said.contains("lost its end") || said.contains("beyond its end"))
     };
-    wait::until("the writer says that the journal lost its end", LIMIT, told).await.unwrap();
-    assert_eq!(all_rows(&fleet).await, 4_000, "nothing of the second giving may come into the shards");
+    wait::until("a writer says that the journal lost its end", LIMIT, told).await.unwrap();
+
+    // Lanes that take over ask the journal anew, partition by partition: the whole ones go on.
+    fleet.writers()[0].kill();
+    let lost = ["1", "2"].map(|customer| fleet.partitions().of(&customer.parse().unwrap()));
+    let whole = |n: &u32| !lost.contains(&fleet.partitions().of(&n.to_string().parse().unwrap()));
+    let customer = (3..).find(whole).unwrap().to_string();
+    assert_eq!(fleet.load(&["--customer-list", &customer, "--count", "10"]).await.unwrap().accepted, 10);
+    let rows = async || all_rows(&fleet).await == 4_010;
+    wait::until("the rows of a partition that is whole", LIMIT, rows).await.unwrap();
+    let all_stopped = async || {
+        let stopped = stopped(&fleet, 1).await;
+        lost.iter().all(|partition| stopped.contains(&partition.to_string()))
+    };
+    wait::until("both partitions that lost their end stopped", LIMIT, all_stopped).await.unwrap();
+    assert_eq!(all_rows(&fleet).await, 4_010, "nothing of the second giving may come into the shards");
+}
+
+/// The partitions that a writer has stopped.
+async fn stopped(fleet: &Fleet, writer: usize) -> Vec<String> {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let answer = client.get(format!("{}/lanes", fleet.writer_url(writer))).send().await.unwrap();
+    let answer: serde_json::Value = answer.json().await.unwrap();
+    answer["stopped"].as_object().unwrap().keys().cloned().collect()
 }

@@ -14,12 +14,12 @@ fn greedy() -> Vec<String> {
     ["--retain-s", "0", "--trim-interval-ms", "100"].map(str::to_owned).to_vec()
 }
 
-async fn journal(fleet: &Fleet) -> Journal {
-    let client = async_nats::connect(fleet.nats_url()).await.unwrap();
+pub(crate) async fn journal(fleet: &Fleet) -> Journal {
+    let client = fleet.nats_client().await.unwrap();
     Journal::open(client, &Settings::default()).await.unwrap()
 }
 
-async fn bounds(journal: &Journal) -> BTreeMap<Partition, Bounds> {
+pub(crate) async fn bounds(journal: &Journal) -> BTreeMap<Partition, Bounds> {
     let mut all = BTreeMap::new();
     for partition in journal.partitions().all() {
         all.insert(partition, journal.bounds(partition).await.unwrap());

@@ -2,7 +2,7 @@
 
 use secrecy::ExposeSecret;
 use sluice_shard::{Flavor, ShardAddress};
-use sluice_testbed::{Fleet, FleetOptions, loadgen::Verified};
+use sluice_testbed::{Fleet, FleetOptions, loadgen::Verified, rows};
 use sqlx::{ConnectOptions, Connection, postgres::PgConnectOptions, sqlite::SqliteConnectOptions};
 
 use crate::fleet;
@@ -24,6 +24,13 @@ async fn by_hand(address: &ShardAddress, select: &str, change: &str) -> i64 {
     match address.flavor {
         Flavor::Sqlite => {
             let mut connection = SqliteConnectOptions::new().filename(&address.database).connect().await.unwrap();
+            let id = sqlx::query_scalar(select).fetch_one(&mut connection).await.unwrap();
+            sqlx::raw_sql(change).execute(&mut connection).await.unwrap();
+            connection.close().await.unwrap();
+            id
+        }
+        Flavor::Mysql => {
+            let mut connection = rows::mysql_options(address).connect().await.unwrap();
             let id = sqlx::query_scalar(select).fetch_one(&mut connection).await.unwrap();
             sqlx::raw_sql(change).execute(&mut connection).await.unwrap();
             connection.close().await.unwrap();
@@ -98,4 +105,9 @@ async fn a_row_moved_by_hand_to_another_shard_is_named_as_misplaced() {
 #[tokio::test]
 async fn the_same_three_are_found_on_postgres() {
     tokio::join!(deleted(Flavor::Postgres), inserted_twice(Flavor::Postgres), moved(Flavor::Postgres));
+}
+
+#[tokio::test]
+async fn the_same_three_are_found_on_mysql() {
+    tokio::join!(deleted(Flavor::Mysql), inserted_twice(Flavor::Mysql), moved(Flavor::Mysql));
 }

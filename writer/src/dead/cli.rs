@@ -9,6 +9,7 @@ const CODES: &str = "Exit status: 0 all done, 1 something was refused or failed,
 
 /// What can be done about dead letters.
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "one is made in a process' life")]
 pub enum DeadCommand {
     /// Name the dead letters.
     #[command(after_help = CODES)]

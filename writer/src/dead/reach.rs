@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use anyhow::Context;
 use sluice_directory::{Client, DirectoryArgs};
-use sluice_journal::{DeadLetter, DeadLetters, Journal, Settings, subject::DEAD_STREAM};
+use sluice_journal::{
+    DeadLetter, DeadLetters, Journal, Settings,
+    subject::{DEAD_STREAM, stream_info},
+};
 use sluice_service::{
-    nats,
+    nats::{self, refused},
     telemetry::{self, LogFormat, TelemetryArgs},
 };
 
@@ -33,19 +36,22 @@ impl Reach {
     pub async fn open(args: &ReachArgs) -> anyhow::Result<Self> {
         telemetry::init(&TelemetryArgs { log_format: LogFormat::Text, log: args.log.clone() })?;
         let urls = args.nats.nats_url.join(", ");
-        let client = nats::connect(&args.nats, "writer dead").await.context("--nats-url (NATS_URL)")?;
+        let client = nats::connect(&args.nats, "writer command").await.context("--nats-url (NATS_URL)")?;
         let answered = tokio::time::timeout(PATIENCE, client.flush()).await;
         answered.map_err(|_| {
             let seconds = PATIENCE.as_secs();
             anyhow::anyhow!(
-                "no NATS server answers at {urls} within {seconds} s; name another with --nats-url (NATS_URL)"
+                "no NATS server lets us in at {urls} within {seconds} s; name another with --nats-url (NATS_URL), or \
+                 another user (NATS_USER, NATS_PASSWORD)"
             )
         })??;
         let jetstream = async_nats::jetstream::new(client.clone());
-        jetstream.get_stream(DEAD_STREAM).await.with_context(|| {
+        let asked = refused::unless(&stream_info(DEAD_STREAM), jetstream.get_stream(DEAD_STREAM)).await;
+        asked.context("look for the journal")?.with_context(|| {
             format!("there is no journal at {urls}; name another server with --nats-url (NATS_URL)")
         })?;
-        let journal = Journal::open(client, &Settings::default()).await.context("open the journal")?;
+        let opened = Journal::open_within(client, &Settings::default(), PATIENCE).await;
+        let journal = opened.context("open the journal")?;
         Ok(Self { dead: journal.dead_letters(), journal })
     }
 

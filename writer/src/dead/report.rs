@@ -189,7 +189,7 @@ pub(super) fn acts(output: Output, acts: &[Act]) -> anyhow::Result<()> {
 }
 
 #[expect(clippy::print_stdout, reason = "the report is what the command is for")]
-fn print(output: Output, value: &impl Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
+pub(crate) fn print(output: Output, value: &impl Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
     match output {
         Output::Table => println!("{}", text()),
         Output::Json => println!("{}", serde_json::to_string_pretty(value)?),
@@ -218,13 +218,13 @@ fn list_table(lines: &[Line]) -> Table {
     table
 }
 
-fn table(columns: &[&str]) -> Table {
+pub(crate) fn table(columns: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED).set_header(columns.iter().copied());
     table
 }
 
-fn right(number: impl Display) -> Cell {
+pub(crate) fn right(number: impl Display) -> Cell {
     Cell::new(number.to_string()).set_alignment(CellAlignment::Right)
 }
 

@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use sluice_directory::DirectoryError;
+use sluice_failpoint::fail_point;
 use sluice_journal::{Message, ReadError, Reader};
 use sluice_model::{Partition, Position};
 use sluice_shard::Shard;
@@ -34,8 +35,14 @@ struct Source {
 
 impl From<ReadError> for Trouble {
     fn from(error: ReadError) -> Self {
-        // What is gone from the journal does not come back by trying again.
-        if error.is_transient() { Self::Retry(error.into()) } else { Self::Stop(error.into()) }
+        match error {
+            ReadError::Interrupted(_) => Self::Retry(error.into()),
+            ReadError::Beyond { wanted: at, .. } | ReadError::Replaced { position: at, .. } => {
+                Self::Refused(at.partition(), error)
+            }
+            // What is gone from the journal does not come back by trying again.
+            ReadError::Trimmed { .. } | ReadError::Gap { .. } => Self::Stop(error.into()),
+        }
     }
 }
 
@@ -48,17 +55,26 @@ impl From<DirectoryError> for Trouble {
 impl Task {
     /// Reads and commits until the lane has joined. Returns early where the lane is to stop.
     pub(super) async fn catch_up(&mut self, shard: &mut Shard) -> Result<(), Trouble> {
-        let mut sources = BTreeMap::new();
+        let mut sources: BTreeMap<Partition, Source> = BTreeMap::new();
         let mut joined: Option<BTreeMap<Partition, Position>> = None;
         tracing::info!(shard = self.lane.shard(), stored = ?self.positions(), "behind: reading for itself");
         while !self.context.stop.is_cancelled() {
+            self.is_where_it_was()?;
+            if self.is_outdated() {
+                self.adopt(shard).await?;
+            }
             if joined.is_some() && !self.lane.queue().is_live() {
                 joined = None;
             }
-            let targets = joined.clone().unwrap_or_else(|| self.lane.queue().reader_positions());
+            let mut targets = joined.clone().unwrap_or_else(|| self.lane.queue().reader_positions());
+            // What its worker has lost, or has got and the lane has not asked the shard about.
+            targets.retain(|partition, _| self.stored.contains_key(partition));
+            sources.retain(|partition, _| self.stored.contains_key(partition));
             let left: u64 = targets.iter().map(|(partition, target)| self.left(*partition, *target)).sum();
             if joined.is_none() && left <= JOIN_WITHIN {
+                fail_point!("join.before");
                 joined = Some(self.lane.queue().join());
+                fail_point!("join.after");
                 continue;
             }
             if left == 0 {
@@ -126,7 +142,10 @@ impl Task {
     async fn open(&self, from: Position) -> Result<Source, Trouble> {
         let reader = self.context.journal.read(from).await?;
         let only = Some(self.lane.shard().to_owned());
-        Ok(Source { router: Router::new(self.context.directory.clone(), reader.partitions(), only), reader })
+        let partitions = reader.partitions();
+        let lanes = self.context.shards.count().max(1);
+        let known = self.context.config.route_cache / usize::from(partitions.get()) / lanes;
+        Ok(Source { router: Router::new(self.context.directory.clone(), partitions, known, only), reader })
     }
 }
 

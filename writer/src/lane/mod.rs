@@ -12,7 +12,10 @@ pub mod queue;
 pub mod task;
 pub mod work;
 
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicBool, Ordering},
+};
 
 use serde::Serialize;
 use sluice_journal::dead::Grave;
@@ -58,7 +61,9 @@ pub struct Lane {
     arrived: Notify,
     /// There is room in the queue again, or the lane went behind.
     room: Notify,
-    busy: std::sync::atomic::AtomicBool,
+    busy: AtomicBool,
+    named: AtomicBool,
+    retired: AtomicBool,
     health: watch::Sender<Health>,
 }
 
@@ -73,6 +78,8 @@ impl Lane {
             arrived: Notify::new(),
             room: Notify::new(),
             busy: false.into(),
+            named: false.into(),
+            retired: false.into(),
             health: watch::Sender::new(health),
         }
     }
@@ -114,6 +121,12 @@ impl Lane {
         self.arrived.notify_one();
     }
 
+    /// A partition is no longer its worker's: see [`Queue::release`].
+    pub fn release(&self, partition: Partition) {
+        self.queue().release(partition);
+        self.room.notify_waiters();
+    }
+
     /// Gives the lane its share of a stretch: see [`Queue::feed`].
     pub fn feed(&self, stretch: Stretch, rows: &Rows, graves: &mut Vec<Grave>) {
         let something = !rows.is_empty() || !graves.is_empty();
@@ -140,10 +153,41 @@ impl Lane {
         self.room.notify_waiters();
     }
 
+    /// The directory's list has its shard.
+    pub fn set_named(&self) {
+        self.named.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the directory's list ever had its shard. A lane may be started by an event, before the list with its shard is there.
+    pub fn was_named(&self) -> bool {
+        self.named.load(Ordering::Relaxed)
+    }
+
+    /// Its shard was taken out of the directory: nobody is, or was, on it, so there is nothing for it to do.
+    pub fn retire(&self) {
+        self.retired.store(true, Ordering::Relaxed);
+        self.arrived.notify_one();
+    }
+
+    /// Whether its shard was taken out.
+    pub fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Relaxed)
+    }
+
+    /// Whether it has stopped until somebody looks: nobody waits for it.
+    pub fn has_stopped(&self) -> bool {
+        self.health.borrow().state == LaneState::Stopped
+    }
+
     /// Whether the lane could work but has nothing to do: waiting for another lane costs this one.
     pub fn is_idle(&self) -> bool {
-        let busy = self.busy.load(std::sync::atomic::Ordering::Relaxed);
+        let busy = self.busy.load(Ordering::Relaxed);
         !busy && self.health.borrow().state == LaneState::Live && !self.queue().has_events()
+    }
+
+    /// Whether its shard is not to be reached now: it will not make room.
+    pub fn is_away(&self) -> bool {
+        self.health.borrow().state == LaneState::Connecting
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -157,7 +201,7 @@ impl Lane {
     }
 
     fn set_busy(&self, busy: bool) {
-        self.busy.store(busy, std::sync::atomic::Ordering::Relaxed);
+        self.busy.store(busy, Ordering::Relaxed);
     }
 
     fn set_health(&self, state: LaneState, detail: Option<String>) {

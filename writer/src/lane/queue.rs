@@ -42,6 +42,12 @@ impl Queue {
         self.partitions.entry(partition).or_insert(Feed { next, fed: false });
     }
 
+    /// The partition is no longer this lane's: what is queued of it is dropped, so that it may come again, from elsewhere.
+    pub fn release(&mut self, partition: Partition) {
+        self.partitions.remove(&partition);
+        self.work.forget(partition);
+    }
+
     /// Takes in the next stretch of a partition, with what of it is this shard's. A lane that is behind reads it later by
     /// itself: then it is only noted how far the reader is.
     pub fn feed(&mut self, stretch: Stretch, rows: &Rows, graves: &mut Vec<Grave>) {
@@ -81,7 +87,8 @@ impl Queue {
     pub fn follows(&self, stored: &Stored) -> bool {
         self.partitions.iter().all(|(partition, feed)| {
             let begins = self.work.first(*partition).unwrap_or(feed.next);
-            stored.get(partition).is_some_and(|stored| begins <= stored.position.next())
+            // One that the lane has not asked the shard about yet says nothing; the commit goes by what it has asked.
+            stored.get(partition).is_none_or(|stored| begins <= stored.position.next())
         })
     }
 
@@ -154,6 +161,8 @@ mod tests {
         CatchUp(u64),
         /// The shard is set back by so many positions.
         SetBack(u64),
+        /// The partition goes to another writer, which stores so many positions, and comes back.
+        Lend(u64),
     }
 
     fn step() -> impl Strategy<Value = Step> {
@@ -164,6 +173,7 @@ mod tests {
             1 => Just(Step::GoBehind),
             2 => (0u64..6).prop_map(Step::CatchUp),
             1 => (1u64..5).prop_map(Step::SetBack),
+            1 => (0u64..5).prop_map(Step::Lend),
         ]
     }
 
@@ -183,7 +193,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever order feeding, failing, going behind, catching up, joining and setting back come in: the shard holds
+        /// Whatever order feeding, failing, going behind, catching up, joining, lending and setting back come in: the shard holds
         /// every position from the first to its last, once, in order.
         #[test]
         fn no_order_of_events_loses_or_doubles_a_row(steps in prop::collection::vec(step(), 1..60)) {
@@ -230,6 +240,13 @@ mod tests {
                         }
                     }
                     Step::CatchUp(_) => {}
+                    Step::Lend(n) => {
+                        queue.release(Partition::new(PARTITION));
+                        let stored = shard.last().copied().unwrap_or(0);
+                        shard.extend(stored + 1..=stored + n);
+                        reader_next = stored + n + 1;
+                        queue.start(Partition::new(PARTITION), at(reader_next), true);
+                    }
                     Step::SetBack(n) => shard.truncate(shard.len().saturating_sub(usize::try_from(n).unwrap())),
                 }
                 let expected: Vec<u64> = (1..=shard.len() as u64).collect();
@@ -248,6 +265,19 @@ mod tests {
         assert!(queue.follows(&stored(0)) && queue.follows(&stored(3)));
         queue.take(Work::default());
         assert!(queue.follows(&stored(4)) && queue.follows(&stored(9)) && !queue.follows(&stored(3)));
+    }
+
+    #[test]
+    fn a_partition_that_comes_back_begins_anew() {
+        let (partition, mut queue) = (Partition::new(PARTITION), Queue::new(usize::MAX));
+        queue.start(partition, at(1), true);
+        queue.feed(Stretch { first: at(1), last: at(4), stamp: 0 }, &rows(1, 4), &mut Vec::new());
+        queue.release(partition);
+        assert!(!queue.has_events() && queue.reader_positions().is_empty() && !queue.is_live());
+        // Another writer has stored up to 9 meanwhile.
+        queue.start(partition, at(10), true);
+        queue.feed(Stretch { first: at(10), last: at(11), stamp: 0 }, &rows(10, 11), &mut Vec::new());
+        assert_eq!(queue.take(Work::default()).first(partition), Some(at(10)));
     }
 
     #[test]

@@ -6,33 +6,34 @@
 use std::{error::Error, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use sluice_directory::Client;
-use sluice_journal::{Journal, dead::Grave, subject};
+use sluice_directory::{Client, ShardEntry};
+use sluice_failpoint::fail_point;
+use sluice_journal::{Journal, ReadError, dead::Grave, subject};
 use sluice_model::{Partition, PartitionCount, Person, Reason, Refusal};
 use sluice_service::Backoff;
 use sluice_shard::{Batch, Class, Identity, Operation, RefusedRow, Shard, ShardError};
-use tokio::{task::JoinHandle, time::Instant};
+use tokio::{sync::watch, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Lane, LaneState,
     work::{Stored, Work},
 };
-use crate::{config::LaneConfig, shards::Shards};
+use crate::{
+    config::LaneConfig,
+    shards::{RegisterError, Shards},
+    share::{Owned, Share},
+};
 
 /// The least and the greatest wait before a shard is tried again. Too short a greatest wait and a shard that comes back is
 /// met by all its lanes at once; too long and it waits for them.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
-/// How long a shard may take for a batch. More than the servers' own limits (PostgreSQL: 60 s a statement), so that they can
-/// say what it was; this is for a host that has vanished without a word, which no driver here would notice.
-const SHARD_LIMIT: Duration = Duration::from_secs(120);
-
 /// What a lane needs from its worker.
 #[derive(Clone)]
 pub struct Context {
     /// The partitions of the lane's worker.
-    pub partitions: Arc<[Partition]>,
+    pub share: Arc<Share>,
     /// To read from when behind, and for dead letters.
     pub journal: Journal,
     /// To ask for routes when behind.
@@ -41,6 +42,8 @@ pub struct Context {
     pub shards: Arc<Shards>,
     /// The knobs.
     pub config: LaneConfig,
+    /// See [`Client::names_shards_late`].
+    pub names_shards_late: bool,
     /// Commit what is queued, then end.
     pub stop: CancellationToken,
 }
@@ -54,6 +57,8 @@ pub(super) enum Trouble {
     Misconfigured(Box<dyn Error + Send + Sync>),
     /// The shard is not where we thought: ask it again at once.
     Moved(Box<dyn Error + Send + Sync>),
+    /// The journal lost the end of that partition: nobody of this worker may go on with it; the lane goes on with the others.
+    Refused(Partition, ReadError),
     /// An invariant broke, or the journal lacks what the shard needs: stop this lane.
     Stop(Box<dyn Error + Send + Sync>),
 }
@@ -71,12 +76,25 @@ impl From<ShardError> for Trouble {
     }
 }
 
+impl From<RegisterError> for Trouble {
+    fn from(error: RegisterError) -> Self {
+        match error {
+            RegisterError::Refused(ref problem) if !problem.retry_safe => Self::Misconfigured(error.into()),
+            _ => Self::Retry(error.into()),
+        }
+    }
+}
+
 /// A lane's own side.
 pub(super) struct Task {
     pub(super) lane: Arc<Lane>,
     pub(super) context: Context,
+    /// The partitions that are its worker's.
+    owned: watch::Receiver<Owned>,
     /// What the shard said last, and what has been committed since.
     pub(super) stored: Stored,
+    /// The version of the shard's entry that it is connected by.
+    version: Option<u64>,
     /// Work that was being committed when the connection was given up.
     pending: Option<Work>,
     /// Memory for the next work.
@@ -87,7 +105,9 @@ pub(super) struct Task {
 /// Starts a lane's task. It ends when `context.stop` is cancelled and what was queued is committed, or an invariant broke.
 pub fn start(lane: Arc<Lane>, context: Context) -> JoinHandle<()> {
     let backoff = Backoff::new(RETRY.0, RETRY.1);
-    let task = Task { lane, context, stored: Stored::new(), pending: None, spare: Work::default(), backoff };
+    let owned = context.share.follow();
+    let (stored, spare) = (Stored::new(), Work::default());
+    let task = Task { lane, context, owned, stored, version: None, pending: None, spare, backoff };
     tokio::spawn(task.run())
 }
 
@@ -95,6 +115,11 @@ impl Task {
     async fn run(mut self) {
         while let Err(trouble) = self.session().await {
             let shard = self.lane.shard().to_owned();
+            if self.lane.is_retired() {
+                tracing::info!(shard, "the directory no longer names this shard: its lane ends");
+                self.lane.go_behind();
+                return;
+            }
             let wait = match trouble {
                 Trouble::Stop(error) => {
                     tracing::error!(shard, error = &*error as &dyn Error, "this lane has stopped; the others go on");
@@ -105,6 +130,10 @@ impl Task {
                 }
                 Trouble::Moved(error) => {
                     tracing::info!(shard, error = &*error as &dyn Error, "asking the shard how far it is");
+                    RETRY.0
+                }
+                Trouble::Refused(partition, error) => {
+                    self.context.share.refuse(partition, format!("shard {shard}: {error}"));
                     RETRY.0
                 }
                 Trouble::Retry(error) => {
@@ -126,8 +155,15 @@ impl Task {
 
     /// One connection's time. Ends well only when the lane is to stop.
     async fn session(&mut self) -> Result<(), Trouble> {
+        if !self.has_partitions().await {
+            // Nothing is queued of no partitions.
+            return Ok(());
+        }
         let mut shard = self.connect().await?;
         loop {
+            if self.is_outdated() {
+                self.adopt(&mut shard).await?;
+            }
             if let Some(work) = self.pending.take() {
                 self.commit(&mut shard, work).await?;
             }
@@ -146,7 +182,7 @@ impl Task {
                 return Ok(());
             } else if self.lane.queue().reader_positions().is_empty() {
                 // No reader has started yet: they wait to hear from this shard.
-                tokio::select! { () = self.lane.arrived.notified() => {}, () = self.context.stop.cancelled() => {} }
+                self.something_new().await;
             } else {
                 self.lane.set_health(LaneState::Behind, None);
                 self.catch_up(&mut shard).await?;
@@ -154,28 +190,81 @@ impl Task {
         }
     }
 
+    /// Waits until its worker has partitions: a shard is not connected to for nothing. False where the lane is to stop.
+    async fn has_partitions(&mut self) -> bool {
+        while self.owned.borrow().is_empty() && !self.context.stop.is_cancelled() && !self.lane.is_retired() {
+            self.something_new().await;
+            self.owned.borrow_and_update();
+        }
+        !self.context.stop.is_cancelled()
+    }
+
+    /// Waits for something to do.
+    async fn something_new(&mut self) {
+        tokio::select! {
+            () = self.lane.arrived.notified() => {}
+            _ = self.owned.changed() => self.owned.mark_changed(),
+            () = self.context.stop.cancelled() => {}
+        }
+    }
+
     async fn connect(&mut self) -> Result<Shard, Trouble> {
-        let name = self.lane.shard();
+        let (name, shards) = (self.lane.shard(), &self.context.shards);
+        if shards.entry(name).is_none() {
+            // Registered since the directory was asked last.
+            shards.refresh().await?;
+        }
         let unknown = || Trouble::Misconfigured(format!("the directory knows no shard {name}").into());
-        let address = self.context.shards.address(name).ok_or_else(unknown)?;
+        let ShardEntry { address, version, .. } = shards.entry(name).ok_or_else(unknown)?;
         let identity = Identity { shard: name.to_owned(), journal_id: self.context.journal.id().to_owned() };
-        let mut shard = Shard::connect(&address, &identity).await?;
-        let mut positions = in_time("positions", shard.positions()).await?;
-        let mut stored = Stored::new();
-        for partition in self.context.partitions.iter() {
+        let limits = self.context.config.shard_limits();
+        let mut shard = match Shard::connect_within(&address, &identity, limits).await {
+            // Perhaps it is none yet, and nobody else makes it one.
+            Err(error) if error.class == Class::Configuration && shards.register(name, &address).await? => {
+                Shard::connect_within(&address, &identity, limits).await?
+            }
+            connected => connected?,
+        };
+        self.version = Some(version);
+        self.stored.clear();
+        self.adopt(&mut shard).await?;
+        self.backoff.reset();
+        Ok(shard)
+    }
+
+    /// Follows what its worker has: forgets what is no longer its own, and asks the shard about what is new.
+    pub(super) async fn adopt(&mut self, shard: &mut Shard) -> Result<(), Trouble> {
+        let owned = Arc::clone(&self.owned.borrow_and_update());
+        self.stored.retain(|partition, _| owned.contains(partition));
+        let positions = self.in_time("positions", shard.positions()).await?;
+        for partition in owned.iter().filter(|partition| !self.stored.contains_key(partition)).collect::<Vec<_>>() {
             let missing = || {
-                let source = format!("{name} has no stored position for partition {partition}");
+                let source = format!("{} has no stored position for partition {partition}", self.lane.shard());
                 ShardError::new(Operation::ReadPositions, Class::Configuration, source)
             };
-            stored.insert(*partition, positions.remove(partition).ok_or_else(missing)?);
+            let at = *positions.get(partition).ok_or_else(missing)?;
+            match self.context.journal.verify(at.position, at.stamp).await {
+                Ok(()) => drop(self.stored.insert(*partition, at)),
+                Err(error) if error.is_transient() => return Err(error.into()),
+                Err(error) => self.context.share.refuse(*partition, format!("shard {}: {error}", self.lane.shard())),
+            }
         }
-        for at in stored.values() {
-            self.context.journal.verify(at.position, at.stamp).await?;
+        self.lane.set_stored(&self.stored);
+        Ok(())
+    }
+
+    /// Whoever changed the shard's entry wants it to be reached otherwise: by another address, another user, another password.
+    pub(super) fn is_where_it_was(&self) -> Result<(), Trouble> {
+        if self.context.shards.version(self.lane.shard()) == self.version {
+            return Ok(());
         }
-        self.backoff.reset();
-        self.lane.set_stored(&stored);
-        self.stored = stored;
-        Ok(shard)
+        Err(Trouble::Moved("its entry in the directory has changed".into()))
+    }
+
+    /// Whether its worker has other partitions than the lane knows of.
+    pub(super) fn is_outdated(&self) -> bool {
+        // Where the worker is gone, so is the lane soon.
+        self.owned.has_changed().unwrap_or(false)
     }
 
     /// Commits what the readers give, while they do. True where the lane is to stop, false where it went behind.
@@ -183,6 +272,10 @@ impl Task {
         let idle_advance = self.context.config.idle_advance();
         let mut idle_until = Instant::now() + idle_advance;
         loop {
+            self.is_where_it_was()?;
+            if self.is_outdated() {
+                self.adopt(shard).await?;
+            }
             let (live, something) = {
                 let queue = self.lane.queue();
                 (queue.is_live(), queue.has_events())
@@ -194,11 +287,17 @@ impl Task {
             let idle = Instant::now() >= idle_until;
             if something || stopping || idle {
                 self.lane.set_busy(something);
+                if !something {
+                    fail_point!("idle.before");
+                }
                 let work = self.lane.take(std::mem::take(&mut self.spare));
                 let advanced = self.commit(shard, work).await;
                 self.lane.set_busy(false);
                 if !advanced? && idle {
                     self.look_back(shard).await?;
+                }
+                if !something {
+                    fail_point!("idle.after");
                 }
                 if stopping {
                     return Ok(true);
@@ -206,17 +305,13 @@ impl Task {
                 idle_until = Instant::now() + idle_advance;
                 continue;
             }
-            tokio::select! {
-                () = self.lane.arrived.notified() => {}
-                () = tokio::time::sleep_until(idle_until) => {}
-                () = self.context.stop.cancelled() => {}
-            }
+            let _ = tokio::time::timeout_at(idle_until, self.something_new()).await;
         }
     }
 
     /// A shard that nothing is written to: is it still where we left it? One that was set back says so here.
     pub(super) async fn look_back(&mut self, shard: &mut Shard) -> Result<(), Trouble> {
-        let found = in_time("positions", shard.positions()).await?;
+        let found = self.in_time("positions", shard.positions()).await?;
         match self.stored.iter().find(|(partition, stored)| found.get(partition) != Some(stored)) {
             Some((partition, stored)) => Err(Trouble::Moved(
                 format!("partition {partition} was stored up to {:?} and no longer is", stored.position).into(),
@@ -264,16 +359,17 @@ impl Task {
             let graves: Vec<Grave> = graves.collect();
             dead.bury(&graves).await.map_err(Into::into)
         };
-        in_time("a batch", shard.append(&work.batch, bury)).await
+        self.in_time("a batch", shard.append(&work.batch, bury)).await
     }
-}
 
-/// Bounds what is asked of a shard. A cancelled `COPY` leaves its connection one answer behind, so this may only be used
-/// where the connection is dropped after an error: as everywhere in this file.
-async fn in_time<T>(what: &str, asked: impl Future<Output = Result<T, ShardError>>) -> Result<T, Trouble> {
-    match tokio::time::timeout(SHARD_LIMIT, asked).await {
-        Ok(answer) => Ok(answer?),
-        Err(_) => Err(Trouble::Retry(format!("no answer to {what} within {} s", SHARD_LIMIT.as_secs()).into())),
+    /// Bounds what is asked of a shard. A cancelled `COPY` leaves its connection one answer behind, so this may only be used
+    /// where the connection is dropped after an error: as everywhere in this file.
+    async fn in_time<T>(&self, what: &str, asked: impl Future<Output = Result<T, ShardError>>) -> Result<T, Trouble> {
+        let limit = self.context.config.shard_limits().batch();
+        match tokio::time::timeout(limit, asked).await {
+            Ok(answer) => Ok(answer?),
+            Err(_) => Err(Trouble::Retry(format!("no answer to {what} within {} s", limit.as_secs_f64()).into())),
+        }
     }
 }
 

@@ -76,8 +76,17 @@ impl Work {
         self.batch.rows.bytes() + self.graves.iter().map(Grave::bytes).sum::<usize>()
     }
 
+    /// Drops what it has of a partition.
+    pub fn forget(&mut self, partition: Partition) {
+        if self.stretches.remove(&partition).is_some() {
+            self.batch.rows.retain(|id| id.position().partition() != partition);
+            self.graves.retain(|grave| grave.id.position().partition() != partition);
+        }
+    }
+
     /// Makes the batch fit a shard with these stored positions: what the shard has already is left out, and the advances
-    /// begin at what it says. May be called again, with other positions, after a failure.
+    /// begin at what it says. A partition that is not named there is left out too: it is no longer this lane's. May be called again,
+    /// with other positions, after a failure.
     ///
     /// # Errors
     /// The lane rule: a stretch that begins beyond the stored position plus one must not be committed.
@@ -85,11 +94,10 @@ impl Work {
         self.batch.advances.clear();
         let mut covered = false;
         for (partition, stretch) in &self.stretches {
-            let at = stored.get(partition).map_or(Position::before_first(*partition), |stored| stored.position);
-            if stretch.last <= at {
+            let Some(at) = stored.get(partition).map(|stored| stored.position).filter(|at| *at < stretch.last) else {
                 covered = true;
                 continue;
-            }
+            };
             if stretch.first > at.next() {
                 return Err(Gap { partition: *partition, stored: at, first: stretch.first });
             }
@@ -98,7 +106,7 @@ impl Work {
         }
         if covered {
             let beyond =
-                |position: Position| stored.get(&position.partition()).is_none_or(|stored| position > stored.position);
+                |position: Position| stored.get(&position.partition()).is_some_and(|stored| position > stored.position);
             self.batch.rows.retain(|id| beyond(id.position()));
             self.graves.retain(|grave| beyond(grave.id.position()));
         }
@@ -165,6 +173,24 @@ mod tests {
             let advances = if s < last { vec![advance] } else { vec![] };
             prop_assert_eq!(&work.batch.advances, &advances);
         }
+    }
+
+    #[test]
+    fn a_partition_that_is_no_longer_the_lanes_is_left_out() {
+        let other = Position::first(Partition::new(1));
+        let mut both = work(5, 9);
+        let mut rows = Rows::new();
+        rows.push(&"7".parse().unwrap(), other.event(0), &Person { name: "c".into(), address: "d".into() });
+        both.add(Stretch { first: other, last: other, stamp: 8 }, &rows, &mut Vec::new());
+        both.prepare(&stored(4)).unwrap();
+        assert_eq!((both.batch.rows.len(), both.batch.advances.len()), (5, 1));
+        assert!(both.batch.rows.iter().all(|row| row.id.position() != other));
+
+        let mut both = work(5, 9);
+        both.add(Stretch { first: other, last: other, stamp: 8 }, &rows, &mut Vec::new());
+        both.forget(Partition::new(0));
+        assert!(both.first(Partition::new(0)).is_none() && both.first(other.partition()) == Some(other));
+        assert_eq!(both.batch.rows.iter().map(|row| row.id.position()).collect::<Vec<_>>(), [other]);
     }
 
     #[test]

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use sluice_journal::Bounds;
+use sluice_journal::{Bounds, trim::Stored};
 use sluice_model::{Partition, Position};
 
 /// A shard's stored positions.
-pub type Positions = BTreeMap<Partition, Position>;
+pub type Positions = BTreeMap<Partition, Stored>;
 
 /// Why nothing of a partition may go.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -26,6 +26,14 @@ pub enum Held {
         stored: Position,
         /// The journal's last position.
         last: Position,
+    },
+    /// The journal lost its end, and gave the shard's position again: what it gave again has to be repaired, and not trimmed.
+    #[error("shard {shard} has read another journal than this: {how}")]
+    Parted {
+        /// The shard.
+        shard: String,
+        /// What was found.
+        how: String,
     },
 }
 
@@ -52,7 +60,9 @@ pub fn known(
 pub fn passed(partition: Partition, bounds: &Bounds, known: &BTreeMap<String, Positions>) -> Result<Position, Held> {
     let mut least = None;
     for (shard, positions) in known {
-        let Some(stored) = positions.get(&partition).copied() else { return Err(Held::NeverRead(shard.clone())) };
+        let Some(Stored { position: stored, .. }) = positions.get(&partition).copied() else {
+            return Err(Held::NeverRead(shard.clone()));
+        };
         if stored > bounds.last {
             return Err(Held::BeyondEnd { shard: shard.clone(), stored, last: bounds.last });
         }

@@ -1,22 +1,23 @@
 //! One round of trimming.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     time::{Instant, SystemTime},
 };
 
 use anyhow::Context;
 use futures::StreamExt;
 use sluice_directory::{Client, ShardEntry};
+use sluice_failpoint::fail_point;
 use sluice_journal::{
     Bounds, Journal, TrimLedger, TrimRecord,
-    trim::{WriteError, search},
+    trim::{Stored, WriteError, search},
 };
 use sluice_model::{Partition, Position};
-use sluice_shard::{Identity, Shard, ShardError};
+use sluice_shard::{Identity, Shard, ShardError, StoredPosition};
 
 use super::{
-    decision::{self, Positions},
+    decision::{self, Held, Positions},
     lease::Lease,
     tickets::Tickets,
 };
@@ -54,6 +55,7 @@ impl Trimmer {
         let ledger = self.ledger().await?;
         let begun = Instant::now();
         let Some((mut record, revision)) = self.claim(&ledger).await? else { return Ok(()) };
+        fail_point!("trim.claimed");
         // After the claim, and not before: a shard registered meanwhile is in this list, or its ticket in this record.
         let shards = self.directory.shards().await.context("ask the directory for the shards")?;
         let registered = self.read(shards).await;
@@ -72,6 +74,7 @@ impl Trimmer {
             }
         }
         floors.iter().for_each(|floor| record.settle(*floor));
+        fail_point!("trim.settle.before");
         match ledger.write(&record, revision).await {
             Ok(_) => {}
             Err(WriteError::Stale) => {
@@ -87,8 +90,10 @@ impl Trimmer {
             tracing::warn!("reading the shards took too long: nothing is trimmed this time");
             return Ok(());
         }
+        fail_point!("trim.settled");
         for floor in floors {
             let messages = self.journal.purge_below(floor).await?;
+            fail_point!("trim.purged");
             if messages > 0 {
                 tracing::info!(partition = %floor.partition(), ?floor, messages, "trimmed");
             }
@@ -163,12 +168,34 @@ impl Trimmer {
                 return Ok(None);
             }
         };
+        if let Some(held) = self.parted(partition, known).await? {
+            tracing::warn!(%partition, %held, "is not trimmed");
+            return Ok(None);
+        }
         let mut wishes = Vec::new();
         if !decision::is_nearly_full(&bounds, self.config.trim_full_percent) {
             wishes.extend(self.config.retain_bytes.map(|bytes| decision::first_of_bytes(&bounds, bytes)));
             wishes.push(self.first_young(&bounds, passed).await?);
         }
         Ok(decision::floor(&bounds, passed, wishes))
+    }
+
+    /// A shard that has read what the journal no longer holds, if there is one.
+    async fn parted(&self, partition: Partition, known: &BTreeMap<String, Positions>) -> anyhow::Result<Option<Held>> {
+        let mut sound = HashSet::new();
+        for (shard, positions) in known {
+            let Some(Stored { position, stamp }) = positions.get(&partition).copied() else { continue };
+            // Shards that have nothing to do stand where others stand.
+            if !sound.insert((position, stamp)) {
+                continue;
+            }
+            match self.journal.verify(position, stamp).await {
+                Ok(()) => {}
+                Err(error) if error.is_transient() => return Err(error.into()),
+                Err(how) => return Ok(Some(Held::Parted { shard: shard.clone(), how: how.to_string() })),
+            }
+        }
+        Ok(None)
     }
 
     /// The first message that is too young to go, of those that every shard has passed.
@@ -184,5 +211,6 @@ async fn positions(entry: &ShardEntry, identity: &Identity) -> Result<Positions,
     let mut shard = Shard::connect(&entry.address, identity).await?;
     let stored = shard.positions().await?;
     shard.close().await;
-    Ok(stored.into_iter().map(|(partition, stored)| (partition, stored.position)).collect())
+    let read = |stored: StoredPosition| Stored { position: stored.position, stamp: stored.stamp };
+    Ok(stored.into_iter().map(|(partition, stored)| (partition, read(stored))).collect())
 }

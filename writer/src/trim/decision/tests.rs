@@ -17,7 +17,7 @@ fn bounds(first: u64, last: u64, max_bytes: Option<u64>) -> Bounds {
 }
 
 fn stored(n: u64) -> Positions {
-    Positions::from([(partition(), at(n))])
+    Positions::from([(partition(), Stored { position: at(n), stamp: 0 })])
 }
 
 #[derive(Debug, Clone)]
@@ -69,7 +69,7 @@ proptest! {
         prop_assert_eq!(gone, reference(&shards, first, last, young, newest));
         // Whatever happens, the message at each stored position stays.
         for positions in known.values() {
-            prop_assert!(floor.is_none_or(|floor| positions.get(&partition()).is_some_and(|stored| floor <= *stored)));
+            prop_assert!(floor.is_none_or(|floor| positions.get(&partition()).is_some_and(|stored| floor <= stored.position)));
         }
     }
 

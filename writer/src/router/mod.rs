@@ -4,14 +4,15 @@
 //! since it was asked for. Each reader therefore has a router of its own, and one that starts elsewhere starts with an
 //! empty cache.
 
-use std::collections::{HashMap, HashSet};
+pub mod cache;
+
+use std::collections::HashSet;
 
 use sluice_directory::{Client, DirectoryError, RouteAnswer};
 use sluice_journal::{Message, dead::Grave};
 use sluice_model::{CustomerId, PartitionCount, Position, Reason, Refusal, Rows, message};
 
-/// Cached customers beyond this are forgotten, all at once: about 100 bytes each.
-const CACHE_CUSTOMERS: usize = 1_000_000;
+use self::cache::Cache;
 
 /// A shard, by its place in [`Router::shares`].
 type ShardIndex = usize;
@@ -33,15 +34,15 @@ pub struct Router {
     partitions: PartitionCount,
     /// Only this shard's events are wanted; the others are not even decoded.
     only: Option<String>,
-    homes: HashMap<CustomerId, ShardIndex>,
+    homes: Cache<ShardIndex>,
     shares: Vec<Share>,
     strays: Vec<Grave>,
 }
 
 impl Router {
-    /// A router with an empty cache; with `only`, for a lane that reads for itself.
-    pub fn new(directory: Client, partitions: PartitionCount, only: Option<String>) -> Self {
-        Self { directory, partitions, only, homes: HashMap::new(), shares: Vec::new(), strays: Vec::new() }
+    /// A router with an empty cache for so many customers; with `only`, for a lane that reads for itself.
+    pub fn new(directory: Client, partitions: PartitionCount, customers: usize, only: Option<String>) -> Self {
+        Self { directory, partitions, only, homes: Cache::new(customers), shares: Vec::new(), strays: Vec::new() }
     }
 
     /// What each shard gets of the chunk sorted last. A shard that once had a share keeps its place.
@@ -70,6 +71,7 @@ impl Router {
         let refused = self.resolve(chunk).await?;
         for message in chunk {
             match message.customer(self.partitions) {
+                _ if message.is_filler() => {}
                 Ok(customer) => self.sort_message(message, customer, &refused),
                 Err(refusal) => self.strays.push(whole(message, refusal)),
             }
@@ -88,13 +90,11 @@ impl Router {
     /// Asks for every customer that is not cached, in one request. A refusal holds for its position only: it is given back
     /// instead of cached.
     async fn resolve(&mut self, chunk: &[Message]) -> Result<HashSet<Position>, DirectoryError> {
-        if self.homes.len() + chunk.len() > CACHE_CUSTOMERS {
-            self.homes.clear();
-        }
+        debug_assert!(chunk.len() <= cache::LEAST / 4, "a chunk's customers have to be known together");
         let mut questions: Vec<(CustomerId, Position)> = Vec::new();
         for message in chunk {
             let Ok(customer) = message.customer(self.partitions) else { continue };
-            if !self.homes.contains_key(customer) {
+            if !self.homes.touch(customer) {
                 questions.push((customer.parse().expect("a subject's customer was checked"), message.position));
             }
         }
@@ -120,15 +120,12 @@ impl Router {
     fn sort_message(&mut self, message: &Message, customer: &str, refused: &HashSet<Position>) {
         if refused.contains(&message.position) {
             let customer: CustomerId = customer.parse().expect("a subject's customer was checked");
-            let detail = format!("customer {customer} is placed nowhere, and placement is strict");
-            let refusal = Refusal::new(Reason::UnknownCustomer, detail);
-            let events = message::events(&message.payload, &customer).enumerate();
-            self.strays
-                .extend(events.map(|(index, event)| one(message, &customer, index, event.json, refusal.clone())));
+            let refusal = Refusal::new(Reason::UnknownCustomer, placed_nowhere(&customer));
+            self.strays.extend(refused_events(message, &customer, &refusal));
             return;
         }
-        let (customer, index) = self.homes.get_key_value(customer).expect("every customer of the chunk was resolved");
-        let share = &mut self.shares[*index];
+        let (customer, index) = self.homes.get(customer).expect("every customer of the chunk was resolved");
+        let share = &mut self.shares[index];
         if self.only.as_ref().is_some_and(|only| *only != share.shard) {
             return;
         }
@@ -148,6 +145,21 @@ impl Router {
     }
 }
 
+/// Why a customer's events are refused under strict placement.
+pub(crate) fn placed_nowhere(customer: &CustomerId) -> String {
+    format!("customer {customer} is placed nowhere, and placement is strict")
+}
+
+/// The dead letters of a message whose events are all refused.
+pub(crate) fn refused_events<'a>(
+    message: &'a Message,
+    customer: &'a CustomerId,
+    refusal: &'a Refusal,
+) -> impl Iterator<Item = Grave> + 'a {
+    let events = message::events(&message.payload, customer).enumerate();
+    events.map(|(index, event)| one(message, customer, index, event.json, refusal.clone()))
+}
+
 /// The dead letter of one event of a message.
 fn one(message: &Message, customer: &CustomerId, index: usize, json: &[u8], refusal: Refusal) -> Grave {
     Grave {
@@ -161,7 +173,7 @@ fn one(message: &Message, customer: &CustomerId, index: usize, json: &[u8], refu
 }
 
 /// The dead letter of a message whose subject says nothing that could be done: all its events in one, as if it were one.
-fn whole(message: &Message, refusal: Refusal) -> Grave {
+pub(crate) fn whole(message: &Message, refusal: Refusal) -> Grave {
     Grave {
         id: message.position.event(0),
         customer: None,

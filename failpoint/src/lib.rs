@@ -1,0 +1,70 @@
+//! Fail points: places in the code at which a test lets a process die.
+//!
+//! A debug build of any of our programs that finds `SLUICE_FAIL_POINT=name=n` in its environment ends, at once and without a word
+//! to anybody, when it comes to the point of that name for the n-th time. A release build has no such points: neither
+//! the check nor the names are compiled.
+//!
+//! Ending is [`std::process::abort`]: no destructor runs and no buffer is written, as with `kill -9`, but exactly here.
+
+#[cfg(debug_assertions)]
+use std::sync::{
+    LazyLock,
+    atomic::{AtomicU64, Ordering},
+};
+
+/// The variable that names the point and the time.
+pub const VARIABLE: &str = "SLUICE_FAIL_POINT";
+
+/// Marks a point: `fail_point!("lane.commit.before")`.
+#[macro_export]
+macro_rules! fail_point {
+    ($name:literal) => {
+        #[cfg(debug_assertions)]
+        $crate::reached($name);
+    };
+}
+
+#[cfg(debug_assertions)]
+struct Armed {
+    name: String,
+    left: AtomicU64,
+}
+
+#[cfg(debug_assertions)]
+static ARMED: LazyLock<Option<Armed>> = LazyLock::new(|| std::env::var(VARIABLE).ok().map(|text| parse(&text)));
+
+/// A variable that makes no sense would be a test that tests nothing.
+#[cfg(debug_assertions)]
+fn parse(text: &str) -> Armed {
+    let armed = text.split_once('=').and_then(|(name, n)| {
+        Some(Armed { name: name.to_owned(), left: n.parse().ok().filter(|n| *n > 0).map(AtomicU64::new)? })
+    });
+    armed.unwrap_or_else(|| panic!("{VARIABLE} has to be name=n with n of at least 1; it is {text:?}"))
+}
+
+/// What [`fail_point`] calls: ends the process where it is this point's turn.
+#[cfg(debug_assertions)]
+pub fn reached(name: &str) {
+    if let Some(armed) = &*ARMED
+        && armed.name == name
+        && armed.left.fetch_sub(1, Ordering::SeqCst) == 1
+    {
+        std::process::abort();
+    }
+}
+
+#[cfg(all(test, debug_assertions))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_point_has_a_name_and_a_turn() {
+        let armed = parse("lane.commit.before=3");
+        assert_eq!((armed.name.as_str(), armed.left.into_inner()), ("lane.commit.before", 3));
+        for bad in ["", "x", "x=", "x=0", "x=-1"] {
+            assert!(std::panic::catch_unwind(|| parse(bad)).is_err(), "{bad}");
+        }
+        // Not armed: nothing happens.
+        fail_point!("anywhere");
+    }
+}

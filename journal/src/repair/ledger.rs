@@ -1,0 +1,139 @@
+//! The record, read and written by revision.
+
+use std::time::Duration;
+
+use async_nats::jetstream::{ErrorCode, kv::UpdateErrorKind, stream::RawMessageErrorKind};
+use sluice_model::Partition;
+
+use super::{Finished, Lost, RepairRecord, Way};
+use crate::{
+    Journal, JournalError, bucket,
+    subject::{REPAIR_BUCKET, repair_key, stream_name},
+};
+
+/// How often the record is written again where somebody else was quicker.
+const TRIES: u32 = 10;
+
+/// Why the record was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// Somebody else has written it since it was read: look again.
+    #[error("somebody else has written the record of repairs")]
+    Stale,
+    /// JetStream did not answer, or refused. It may have been written or not.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+impl Journal {
+    /// A partition's record and its revision, as the bucket's leader has it; an empty one where nothing was ever repaired.
+    ///
+    /// # Errors
+    /// Where JetStream does not answer, or the entry is none of ours.
+    pub async fn repairs(&self, partition: Partition) -> Result<(RepairRecord, u64), JournalError> {
+        const OPERATION: &str = "read the record of repairs";
+        let error = |e: crate::journal::BoxError| JournalError::new(OPERATION, e);
+        // Not through the bucket: a copy of it that lags would be asked, and one that is missing would look like a failure.
+        let bucket = self.context().get_stream_no_info(format!("KV_{REPAIR_BUCKET}")).await;
+        let bucket = bucket.map_err(|e| error(e.into()))?;
+        let subject = format!("$KV.{REPAIR_BUCKET}.{}", repair_key(self.id(), partition));
+        let entry = match bucket.get_last_raw_message_by_subject(&subject).await {
+            Ok(entry) => entry,
+            Err(failure) => {
+                let none = match failure.kind() {
+                    RawMessageErrorKind::NoMessageFound => true,
+                    RawMessageErrorKind::JetStream(e) => {
+                        [ErrorCode::NO_MESSAGE_FOUND, ErrorCode::STREAM_NOT_FOUND].contains(&e.error_code())
+                    }
+                    _ => false,
+                };
+                return if none { Ok((RepairRecord::default(), 0)) } else { Err(error(failure.into())) };
+            }
+        };
+        // A deleted entry is an empty message.
+        let record = if entry.payload.is_empty() {
+            RepairRecord::default()
+        } else {
+            serde_json::from_slice(&entry.payload).map_err(|e| error(e.into()))?
+        };
+        Ok((record, entry.sequence))
+    }
+
+    /// Writes a partition's record if it still has this revision; gives the new one. The bucket is made where it is missing, with
+    /// as many copies as the journal has.
+    ///
+    /// # Errors
+    /// See [`RecordError`].
+    pub async fn write_repairs(
+        &self,
+        partition: Partition,
+        record: &RepairRecord,
+        revision: u64,
+    ) -> Result<u64, RecordError> {
+        const OPERATION: &str = "write the record of repairs";
+        let what = "what was repaired, one entry for each partition of each journal";
+        let store = bucket::open(self, REPAIR_BUCKET, what, Duration::ZERO).await?;
+        let json = serde_json::to_vec(record).expect("a record has only texts and numbers");
+        let written = store.update(repair_key(self.id(), partition), json.into(), revision).await;
+        written.map_err(|error| match error.kind() {
+            UpdateErrorKind::WrongLastRevision => RecordError::Stale,
+            _ => JournalError::new(OPERATION, error).into(),
+        })
+    }
+
+    /// Notes the intent, unless just this one is noted.
+    ///
+    /// # Errors
+    /// Where JetStream does not answer, or refuses. It may be noted then; to do it again is harmless.
+    pub async fn begin_repair(&self, partition: Partition, lost: &[Lost], way: Way) -> Result<(), RecordError> {
+        let first = self.bounds(partition).await?.first;
+        for _ in 0..TRIES {
+            let (mut record, revision) = self.repairs(partition).await?;
+            if record.unfinished().is_some_and(|begun| begun.is_about(lost, way)) {
+                return Ok(());
+            }
+            record.forget_before(first);
+            record.begin(lost.to_vec(), way);
+            match self.write_repairs(partition, &record, revision).await {
+                Err(RecordError::Stale) => {}
+                written => return written.map(drop),
+            }
+        }
+        Err(RecordError::Stale)
+    }
+
+    /// Notes the end of a repair that was begun. From now on what it lists is accepted.
+    ///
+    /// # Errors
+    /// [`RecordError::Stale`] where somebody has begun another one since; else where JetStream does not answer, or refuses. It may
+    /// be noted then; to do it again is harmless.
+    pub async fn finish_repair(
+        &self,
+        partition: Partition,
+        lost: &[Lost],
+        way: Way,
+        finished: Finished,
+    ) -> Result<(), RecordError> {
+        for _ in 0..TRIES {
+            let (mut record, revision) = self.repairs(partition).await?;
+            match record.repairs.last() {
+                Some(last) if last.is_about(lost, way) && last.finished.is_none() => record.finish(finished),
+                // Somebody else was at it as well, and quicker.
+                Some(last) if last.is_about(lost, way) => return Ok(()),
+                _ => return Err(RecordError::Stale),
+            }
+            match self.write_repairs(partition, &record, revision).await {
+                Err(RecordError::Stale) => {}
+                written => return written.map(drop),
+            }
+        }
+        Err(RecordError::Stale)
+    }
+
+    /// How many copies a partition's stream has: an administrator's command is not told by its settings.
+    pub(super) async fn replicas_of(&self, partition: Partition) -> Result<usize, JournalError> {
+        let stream = self.context().get_stream(stream_name(partition)).await;
+        let stream = stream.map_err(|e| JournalError::new("ask how many copies a partition has", e))?;
+        Ok(stream.cached_info().config.num_replicas)
+    }
+}

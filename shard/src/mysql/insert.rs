@@ -1,0 +1,29 @@
+//! Rows into MySQL or MariaDB. Never by `INSERT IGNORE`, which cuts off what is too long without a word.
+
+use std::ops::Range;
+
+use sluice_model::Rows;
+use sqlx::MySqlConnection;
+
+use crate::{
+    chunks::{Inserts, expect_all},
+    fault::Fault,
+};
+
+/// Inserts the rows of a range.
+pub(super) async fn insert(
+    connection: &mut MySqlConnection,
+    inserts: &Inserts,
+    rows: &Rows,
+    range: Range<usize>,
+) -> Result<(), Fault> {
+    for (chunk, sql) in inserts.chunks(range) {
+        let sent = chunk.len();
+        let mut query = sqlx::query(sql);
+        for row in rows.range(chunk) {
+            query = query.bind(row.customer_id).bind(row.id.get()).bind(row.name).bind(row.address);
+        }
+        expect_all(query.execute(&mut *connection).await?.rows_affected(), sent)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! `testbed soak`.
+#![allow(clippy::print_stdout, reason = "this is the command's report")]
+
+use std::process::ExitCode;
+
+use comfy_table::{CellAlignment, Table, presets};
+use sluice_testbed::soak::{self, Outcome, SoakOptions};
+use tokio_util::sync::CancellationToken;
+
+use crate::args::SoakArgs;
+
+const INTERRUPTED: u8 = 130;
+
+/// Runs it. 0: every event is accounted for. 1: one is not.
+pub(crate) async fn run(args: &SoakArgs, stop: &CancellationToken) -> anyhow::Result<ExitCode> {
+    let options = args.options();
+    if args.dry_run {
+        schedule(&options);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let Some(outcome) = stop.run_until_cancelled(Box::pin(soak::run(&options))).await else {
+        return Ok(ExitCode::from(INTERRUPTED));
+    };
+    let outcome = outcome?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&outcome)?);
+    } else {
+        report(&outcome);
+    }
+    Ok(if outcome.is_right() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn schedule(options: &SoakOptions) {
+    for moment in options.schedule().moments() {
+        println!("{:7.1} s  {moment}", moment.at().as_secs_f64());
+    }
+}
+
+fn report(outcome: &Outcome) {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_BORDERS_ONLY);
+    table.set_header(["fault", "times"]);
+    for (fault, times) in &outcome.faults {
+        table.add_row([fault.clone(), times.to_string()]);
+    }
+    table.column_mut(1).expect("there are two columns").set_cell_alignment(CellAlignment::Right);
+    println!("\n{table}\n");
+    let account = &outcome.account;
+    println!("seed {}: {} faults in {:.0} s", outcome.seed, outcome.fault_count(), outcome.seconds);
+    println!("accepted:     {} events, and {} of unknown outcome", account.accepted, account.unknown);
+    println!("rows:         {}, {} of them of unknown outcome", account.rows, account.rows_of_unknown);
+    println!(
+        "wrong:        {} missing, {} doubled, {} from nowhere",
+        account.missing, account.doubled, account.from_nowhere
+    );
+    let bad = (account.bad_accepted, account.bad_unknown);
+    println!("dead letters: {} of {} bad events, and {} of unknown outcome", account.dead_letters, bad.0, bad.1);
+    println!("verified:     {}", if outcome.verified { "every row is right" } else { "ROWS ARE WRONG" });
+    outcome.wrong.iter().for_each(|wrong| println!("  {wrong}"));
+}
