@@ -68,7 +68,7 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationTo
     match opened {
         Ok(Some(journal)) => {
             tracing::info!(journal = journal.id(), partitions = %journal.partitions(), "the journal is open");
-            let publisher = Publisher::start(&journal, Duration::from_millis(config.ack_timeout_ms));
+            let publisher = Publisher::start(&journal, Duration::from_millis(config.ack_timeout_ms)).await?;
             app.publisher.set(publisher).map_err(|_| anyhow::anyhow!("the journal was opened twice"))?;
         }
         Ok(None) => {}

@@ -9,7 +9,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use sluice_journal::PublishError;
+use sluice_journal::{Ask, PublishError};
 use sluice_model::{CustomerId, EventId, MessageBuilder, Person, Reason, Refusal};
 use sluice_service::Problem;
 
@@ -45,7 +45,7 @@ pub async fn create(
     } else {
         message.push(&Person::decode(&body, &customer).map_err(refused)?);
     }
-    let id = app.publisher()?.publish(&customer, message).await.map_err(not_stored)?;
+    let id = app.publisher()?.publish(&customer, message, Ask::default()).await.map_err(not_stored)?.first;
     Ok(accepted(id))
 }
 
@@ -88,6 +88,10 @@ fn not_stored(error: PublishError) -> Problem {
         }
         PublishError::Refused(_) => {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "journal_refused", detail).retry_after(10)
+        }
+        PublishError::KeyReused { .. } => {
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail)
+                .at("header: Idempotency-Key")
         }
         PublishError::TooLarge { .. } => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "message_too_large", detail),
         PublishError::Unknown(_) => Problem::new(StatusCode::GATEWAY_TIMEOUT, "outcome_unknown", detail),

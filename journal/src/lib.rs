@@ -10,15 +10,17 @@
 //! 5. [`rights`]: what the server lets us do, asked before it is tried.
 //! 6. [`probe`]: does the server's account mapping lead where it should? Shown without storing anything.
 //! 7. [`publish`]: [`Publisher`], which stores events by group commit.
-//! 8. [`read`]: [`Reader`], which reads a partition from a position, without a gap or not at all.
-//! 9. `leader`: whose answers are believed where a stream has several copies.
-//! 10. [`dead`]: [`DeadLetters`], the events that can never become a row.
-//! 11. [`trim`]: what has been trimmed, and how: the record that every trimmer and every registration goes by.
-//! 12. [`members`]: the writers that are there, as they tell each other.
-//! 13. [`repair`]: what is done about a journal that lost its end, or was made anew.
+//! 8. [`fate`]: what became of a message, told to whoever asked.
+//! 9. [`read`]: [`Reader`], which reads a partition from a position, without a gap or not at all.
+//! 10. `leader`: whose answers are believed where a stream has several copies.
+//! 11. [`dead`]: [`DeadLetters`], the events that can never become a row.
+//! 12. [`trim`]: what has been trimmed, and how: the record that every trimmer and every registration goes by.
+//! 13. [`members`]: the writers that are there, as they tell each other.
+//! 14. [`repair`]: what is done about a journal that lost its end, or was made anew.
 
 mod bucket;
 pub mod dead;
+pub mod fate;
 pub mod journal;
 mod leader;
 pub mod members;
@@ -33,9 +35,10 @@ pub mod subject;
 pub mod trim;
 
 pub use dead::{DeadLetter, DeadLetters};
+pub use fate::{Fate, Watched};
 pub use journal::{Bounds, Journal, JournalError, OpenError};
 pub use members::{Heard, Members};
-pub use publish::{PublishError, Publisher};
+pub use publish::{Ask, PublishError, Publisher, Stored};
 pub use read::{Message, ReadError, Reader};
 pub use settings::Settings;
 pub use trim::{Announced, TrimLedger, TrimRecord};

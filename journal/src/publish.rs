@@ -16,8 +16,9 @@ use std::{
 };
 
 use async_nats::{
+    HeaderMap,
     connection::State,
-    jetstream::{self, ErrorCode, context::PublishErrorKind},
+    jetstream::{self, ErrorCode, context::PublishErrorKind, message::PublishMessage},
 };
 use bytes::Bytes;
 use futures::future::join_all;
@@ -25,7 +26,14 @@ use sluice_failpoint::fail_point;
 use sluice_model::{CustomerId, EventId, MAX_EVENTS, MessageBuilder, Partition, Position};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{Journal, subject};
+use crate::{
+    Journal,
+    fate::{
+        REPLY_HEADER, TRACE_HEADER,
+        inbox::{Inbox, Waiting},
+    },
+    read, subject,
+};
 
 /// Requests that wait for a partition's next round. Beyond them callers wait for a place.
 const QUEUE: usize = 8_192;
@@ -71,9 +79,38 @@ pub enum PublishError {
         /// How large they may be.
         max: usize,
     },
+    /// The message id was used before, for other events: nothing was stored.
+    #[error("this key was used for other events, which are stored as {first}; nothing was stored now")]
+    KeyReused {
+        /// The first of those.
+        first: EventId,
+    },
     /// No acknowledgement came in time: they may be stored or not.
     #[error("not acknowledged ({0}); whether the events are stored is unknown")]
     Unknown(String),
+}
+
+/// What is asked for beside storage.
+#[derive(Debug, Default, Clone)]
+pub struct Ask {
+    /// To be told what becomes of the events.
+    pub fate: bool,
+    /// The trace that they belong to; see [`crate::fate::is_trace`].
+    pub trace: Option<String>,
+    /// An id by which a second message of the same is known, for the time of the journal's duplicate window: a message of
+    /// its own, which is stored once. Visible ASCII characters.
+    pub message_id: Option<String>,
+}
+
+/// Events that are stored.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    /// The first one's id; the others' follow it one by one.
+    pub first: EventId,
+    /// Whether they were before, under the same message id.
+    pub replayed: bool,
+    /// To hear what became of them, where that was asked. Not for those that were stored before: that was told then.
+    pub fate: Option<Waiting>,
 }
 
 /// Stores events. Cloning is cheap; the clones share the rounds.
@@ -83,11 +120,14 @@ pub struct Publisher {
     queues: Arc<[mpsc::Sender<Request>]>,
 }
 
+type Answer = Result<Stored, PublishError>;
+
 #[derive(Debug)]
 struct Request {
     customer: CustomerId,
     message: MessageBuilder,
-    stored: oneshot::Sender<Result<EventId, PublishError>>,
+    ask: Ask,
+    stored: oneshot::Sender<Answer>,
 }
 
 impl Publisher {
@@ -95,7 +135,11 @@ impl Publisher {
     ///
     /// `ack_timeout`: how long to wait for the server's acknowledgement. Too low: a busy disk makes outcomes unknown. Too
     /// high: clients wait that long for a server that is gone.
-    pub fn start(journal: &Journal, ack_timeout: Duration) -> Self {
+    ///
+    /// # Errors
+    /// Where the connection is closed.
+    pub async fn start(journal: &Journal, ack_timeout: Duration) -> Result<Self, async_nats::SubscribeError> {
+        let inbox = Inbox::open(journal.client()).await?;
         let queues = journal.partitions().all().map(|partition| {
             let (queue, requests) = mpsc::channel(QUEUE);
             // A context of its own, with a permit for each message of a round: rounds that shared permits could each hold
@@ -103,23 +147,34 @@ impl Publisher {
             let context = jetstream::ContextBuilder::new().timeout(ack_timeout).max_ack_inflight(ROUND);
             let context = context.build(journal.client().clone());
             let heights = Heights::default();
-            tokio::spawn(run(Partitioned { journal: journal.clone(), context, partition, heights }, requests));
+            let inbox = inbox.clone();
+            tokio::spawn(run(Partitioned { journal: journal.clone(), context, partition, inbox, heights }, requests));
             queue
         });
-        Self { journal: journal.clone(), queues: queues.collect() }
+        Ok(Self { journal: journal.clone(), queues: queues.collect() })
     }
 
-    /// Stores a customer's events in one message, and gives the id of the first; the others' follow it one by one.
+    /// The journal that it stores in.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// Stores a customer's events in one message.
     ///
     /// # Errors
     /// See [`PublishError`]: each variant says whether something may have been stored.
-    pub async fn publish(&self, customer: &CustomerId, message: MessageBuilder) -> Result<EventId, PublishError> {
+    pub async fn publish(
+        &self,
+        customer: &CustomerId,
+        message: MessageBuilder,
+        ask: Ask,
+    ) -> Result<Stored, PublishError> {
         let max = max_message_bytes(&self.journal);
         if message.bytes() > max {
             return Err(PublishError::TooLarge { bytes: message.bytes(), max });
         }
         let (stored, answer) = oneshot::channel();
-        let request = Request { customer: customer.clone(), message, stored };
+        let request = Request { customer: customer.clone(), message, ask, stored };
         let queue = &self.queues[self.journal.partitions().of(customer).index()];
         queue.send(request).await.map_err(|_| PublishError::Disconnected)?;
         answer.await.unwrap_or_else(|_| Err(PublishError::Unknown("the publisher ended".to_owned())))
@@ -135,6 +190,7 @@ struct Partitioned {
     journal: Journal,
     context: jetstream::Context,
     partition: Partition,
+    inbox: Inbox,
     heights: Heights,
 }
 
@@ -190,38 +246,57 @@ impl Partitioned {
         // A client that has lost its server keeps what is published and sends it later, when the caller has long been
         // told something else.
         if self.context.client().connection_state() != State::Connected {
-            packed.into_iter().for_each(|message| message.answer(&Err(PublishError::Disconnected)));
+            packed.into_iter().for_each(|message| message.refuse(&PublishError::Disconnected));
             return;
         }
         if let Err(error) = self.may_publish().await {
-            packed.into_iter().for_each(|message| message.answer(&Err(error.clone())));
+            packed.into_iter().for_each(|message| message.refuse(&error));
             return;
         }
         let mut waiting = Vec::with_capacity(packed.len());
         for mut message in packed {
             let payload = Bytes::from(std::mem::take(&mut message.message).into_payload());
             let subject = subject::create(self.journal.partitions(), &message.customer);
+            let (headers, fate) = message.headers(&self.inbox);
+            let mut publish = PublishMessage::build().payload(payload.clone());
+            if let Some(headers) = headers {
+                publish = publish.headers(headers);
+            }
             fail_point!("publish.before");
-            match self.context.publish(subject, payload).await {
-                Ok(ack) => waiting.push((message, ack)),
-                Err(error) => message.answer(&Err(classify(&error))),
+            match self.context.send_publish(subject, publish).await {
+                // Kept only where it may have to be compared.
+                Ok(ack) => waiting.push((message.has_id.then_some(payload), fate, message, ack)),
+                Err(error) => message.refuse(&classify(&error)),
             }
         }
         fail_point!("publish.sent");
         // All at once: an acknowledgement's time limit begins when it is awaited.
-        let told = join_all(waiting.into_iter().map(|(message, ack)| {
+        let told = join_all(waiting.into_iter().map(|(payload, fate, message, ack)| {
             let this = &*self;
             async move {
-                let (stored, duplicate) = match ack.await {
-                    Ok(ack) => {
-                        fail_point!("publish.acked");
-                        (this.position(ack.sequence), ack.duplicate)
+                let ack = match ack.await {
+                    Ok(ack) => ack,
+                    Err(error) => {
+                        message.refuse(&classify(&error));
+                        return None;
                     }
-                    Err(error) => (Err(classify(&error)), false),
                 };
-                message.answer(&stored);
-                // What was stored before says where that was.
-                stored.ok().filter(|_| !duplicate)
+                fail_point!("publish.acked");
+                match this.position(ack.sequence) {
+                    Ok(position) if ack.duplicate => {
+                        message.answer_again(position, this.is_the_same(position, payload).await);
+                        // What was stored before says where that was.
+                        None
+                    }
+                    Ok(position) => {
+                        message.answer(position, fate);
+                        Some(position)
+                    }
+                    Err(error) => {
+                        message.refuse(&error);
+                        None
+                    }
+                }
             }
         }))
         .await;
@@ -243,6 +318,14 @@ impl Partitioned {
             return self.heights.check();
         }
         refused
+    }
+
+    /// Whether the message at a position holds these very events. One that is trimmed by now is taken for the same: the key says so.
+    async fn is_the_same(&self, position: Position, payload: Option<Bytes>) -> Result<bool, PublishError> {
+        let unknown =
+            |error: crate::JournalError| PublishError::Unknown(format!("stored before as {position:?}: {error}"));
+        let before = read::payload(&self.journal, position).await.map_err(unknown)?;
+        Ok(before.is_none_or(|before| payload.is_none_or(|payload| before == payload)))
     }
 
     fn position(&self, sequence: u64) -> Result<Position, PublishError> {
@@ -273,15 +356,69 @@ pub(crate) fn classify(error: &jetstream::context::PublishError) -> PublishError
 struct Packed {
     customer: CustomerId,
     message: MessageBuilder,
-    parts: Vec<(usize, oneshot::Sender<Result<EventId, PublishError>>)>,
+    parts: Vec<Part>,
+    /// Whether it is a single request's, with a message id.
+    has_id: bool,
+}
+
+/// One request's part of a message.
+#[derive(Debug)]
+struct Part {
+    /// Where its events begin.
+    first: usize,
+    ask: Ask,
+    stored: oneshot::Sender<Answer>,
 }
 
 impl Packed {
-    fn answer(self, stored: &Result<Position, PublishError>) {
-        for (first, asker) in self.parts {
-            // Whoever asked may be gone by now; that changes nothing of what is stored.
-            let _ = asker.send(stored.clone().map(|position| position.event(first)));
+    /// What the message says beside its events, and how to hear of them.
+    fn headers(&self, inbox: &Inbox) -> (Option<HeaderMap>, Option<Waiting>) {
+        let mut headers = HeaderMap::new();
+        let mut fate = None;
+        for Part { ask, .. } in &self.parts {
+            if let Some(id) = &ask.message_id {
+                headers.insert(subject::header::MESSAGE_ID, id.as_str());
+            }
+            if let Some(trace) = &ask.trace {
+                headers.append(TRACE_HEADER, trace.as_str());
+            }
+            if ask.fate && fate.is_none() {
+                let (reply, waiting) = inbox.place();
+                headers.insert(REPLY_HEADER, reply.as_str());
+                fate = Some(waiting);
+            }
         }
+        ((!headers.is_empty()).then_some(headers), fate)
+    }
+
+    // Whoever asked may be gone by now; that changes nothing of what is stored.
+    fn tell(self, answer: impl Fn(&Part) -> Answer) {
+        for part in self.parts {
+            let answer = answer(&part);
+            let _ = part.stored.send(answer);
+        }
+    }
+
+    fn answer(self, position: Position, fate: Option<Waiting>) {
+        self.tell(|part| {
+            let fate = fate.clone().filter(|_| part.ask.fate);
+            Ok(Stored { first: position.event(part.first), replayed: false, fate })
+        });
+    }
+
+    fn answer_again(self, position: Position, same: Result<bool, PublishError>) {
+        self.tell(|part| {
+            let first = position.event(part.first);
+            if same.clone()? {
+                Ok(Stored { first, replayed: true, fate: None })
+            } else {
+                Err(PublishError::KeyReused { first })
+            }
+        });
+    }
+
+    fn refuse(self, error: &PublishError) {
+        self.tell(|_| Err(error.clone()));
     }
 }
 
@@ -289,19 +426,23 @@ impl Packed {
 fn pack(requests: impl Iterator<Item = Request>, max_bytes: usize) -> Vec<Packed> {
     let mut packed: Vec<Packed> = Vec::new();
     let mut open: HashMap<CustomerId, usize> = HashMap::new();
-    for Request { customer, message, stored } in requests {
+    for Request { customer, message, ask, stored } in requests {
+        let has_id = ask.message_id.is_some();
         let fits = |packed: &Packed| {
-            packed.message.events() + message.events() <= MAX_EVENTS
+            !has_id
+                && packed.message.events() + message.events() <= MAX_EVENTS
                 && packed.message.bytes() + 1 + message.bytes() <= max_bytes
         };
         match open.get(&customer).map(|index| &mut packed[*index]).filter(|packed| fits(packed)) {
             Some(packed) => {
                 let first = packed.message.append(&message);
-                packed.parts.push((first, stored));
+                packed.parts.push(Part { first, ask, stored });
             }
             None => {
-                open.insert(customer.clone(), packed.len());
-                packed.push(Packed { customer, message, parts: vec![(0, stored)] });
+                if !has_id {
+                    open.insert(customer.clone(), packed.len());
+                }
+                packed.push(Packed { customer, message, parts: vec![Part { first: 0, ask, stored }], has_id });
             }
         }
     }
@@ -319,7 +460,14 @@ mod tests {
         for _ in 0..events {
             message.push(&Person { name: "a".into(), address: "b".into() });
         }
-        Request { customer: customer.parse().unwrap(), message, stored: oneshot::channel().0 }
+        Request { customer: customer.parse().unwrap(), message, ask: Ask::default(), stored: oneshot::channel().0 }
+    }
+
+    #[test]
+    fn a_request_with_a_message_id_is_a_message_of_its_own() {
+        let with_id = Request { ask: Ask { message_id: Some("k".to_owned()), ..Ask::default() }, ..request("1", 1) };
+        let packed = pack([request("1", 1), with_id, request("1", 1)].into_iter(), 1 << 20);
+        assert_eq!(packed.iter().map(|p| (p.message.events(), p.has_id)).collect::<Vec<_>>(), [(2, false), (1, true)]);
     }
 
     #[test]
@@ -345,7 +493,9 @@ mod tests {
         let packed = pack(requests.into_iter(), 1 << 20);
         let shape: Vec<_> = packed
             .iter()
-            .map(|p| (p.customer.as_str(), p.message.events(), p.parts.iter().map(|part| part.0).collect::<Vec<_>>()))
+            .map(|p| {
+                (p.customer.as_str(), p.message.events(), p.parts.iter().map(|part| part.first).collect::<Vec<_>>())
+            })
             .collect();
         assert_eq!(shape, [("1", 4, vec![0, 1]), ("2", 2, vec![0]), ("1", 1_023, vec![0, 1_022])]);
         // 26 bytes an event: two of them and the line feed are 53.

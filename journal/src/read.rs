@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use async_nats::jetstream::message::StreamMessage;
 use async_nats::{
     HeaderMap, Subject,
     jetstream::consumer::{
@@ -333,13 +334,23 @@ pub(crate) async fn stamp(journal: &Journal, position: Position) -> Result<Optio
     if position == Position::before_first(position.partition()) {
         return Ok(None);
     }
-    let stream = journal
-        .context()
-        .get_stream_no_info(stream_name(position.partition()))
-        .await
-        .map_err(|e| JournalError::new(OPERATION, e))?;
-    let message = found(stream.get_raw_message(position.get()).await, OPERATION)?;
+    let message = raw(journal, position, OPERATION).await?;
     Ok(message.and_then(|message| i64::try_from(message.time.unix_timestamp_nanos()).ok()))
+}
+
+async fn raw(
+    journal: &Journal,
+    position: Position,
+    operation: &'static str,
+) -> Result<Option<StreamMessage>, JournalError> {
+    let stream = journal.context().get_stream_no_info(stream_name(position.partition())).await;
+    let stream = stream.map_err(|e| JournalError::new(operation, e))?;
+    found(stream.get_raw_message(position.get()).await, operation)
+}
+
+/// The events of the message at a position, if it is there.
+pub(crate) async fn payload(journal: &Journal, position: Position) -> Result<Option<Bytes>, JournalError> {
+    Ok(raw(journal, position, "fetch a message").await?.map(|message| message.payload))
 }
 
 /// The partition's bounds where it surely ends before `position`, though that was once given; `None` where it does not. See

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{CustomerId, Reason, Refusal};
 
@@ -27,6 +28,46 @@ struct PersonEvent<'a> {
     customer_id: Option<Cow<'a, str>>,
 }
 
+impl<'a> PersonEvent<'a> {
+    fn read(json: &'a [u8]) -> Result<Self, Refusal> {
+        // Checked once as a whole, which is quicker than string by string, and gives the same error for every place.
+        let text = std::str::from_utf8(json).map_err(|e| Refusal::new(Reason::MalformedJson, e))?;
+        let event = serde_json::from_str(text).map_err(|e| match e.classify() {
+            serde_json::error::Category::Data => {
+                let refusal = Refusal::new(Reason::InvalidEvent, e);
+                offending(text).map_or(refusal.clone(), |pointer| refusal.at(pointer))
+            }
+            _ => Refusal::new(Reason::MalformedJson, e),
+        })?;
+        // serde would also read a struct from an array of its fields; an event is an object.
+        if !text.trim_start().starts_with('{') {
+            return Err(Refusal::new(Reason::InvalidEvent, "not a JSON object").at(""));
+        }
+        Ok(event)
+    }
+
+    fn person(self) -> Result<Person<'a>, Refusal> {
+        let person = Person { name: self.name, address: self.address };
+        person.check()?;
+        Ok(person)
+    }
+}
+
+/// The first place at which JSON is not an event; `None` where a field is there twice.
+fn offending(text: &str) -> Option<String> {
+    let Ok(Value::Object(fields)) = serde_json::from_str(text) else { return Some(String::new()) };
+    for required in ["name", "address"] {
+        if !fields.get(required).is_some_and(Value::is_string) {
+            return Some(format!("/{required}"));
+        }
+    }
+    fields.into_iter().find_map(|(field, value)| match field.as_str() {
+        "name" | "address" => None,
+        "customer_id" => (!value.is_string() && !value.is_null()).then(|| "/customer_id".to_owned()),
+        unknown => Some(format!("/{}", unknown.replace('~', "~0").replace('/', "~1"))),
+    })
+}
+
 impl<'a> Person<'a> {
     /// The table's name, in dead-letter subjects and in the shards.
     pub const TABLE: &'static str = "person";
@@ -40,25 +81,27 @@ impl<'a> Person<'a> {
     /// # Errors
     /// A [`Refusal`] for everything that could not become a row, so that a shard is never asked to refuse it.
     pub fn decode(json: &'a [u8], customer: &CustomerId) -> Result<Self, Refusal> {
-        // Checked once as a whole, which is quicker than string by string, and gives the same error for every place.
-        let text = std::str::from_utf8(json).map_err(|e| Refusal::new(Reason::MalformedJson, e))?;
-        let event: PersonEvent<'a> = serde_json::from_str(text).map_err(|e| match e.classify() {
-            serde_json::error::Category::Data => Refusal::new(Reason::InvalidEvent, e),
-            _ => Refusal::new(Reason::MalformedJson, e),
+        let event = PersonEvent::read(json)?;
+        if let Some(other) = event.customer_id.as_ref().filter(|id| *id != customer.as_str()) {
+            let detail = format!("/customer_id is {other:?}, the subject's customer is {customer}");
+            return Err(Refusal::new(Reason::CustomerMismatch, detail).at("/customer_id"));
+        }
+        event.person()
+    }
+
+    /// Reads one event that says itself whose it is, by its `customer_id`.
+    ///
+    /// # Errors
+    /// As [`Person::decode`]; also where the customer is missing, or none.
+    pub fn decode_with_customer(json: &'a [u8]) -> Result<(CustomerId, Self), Refusal> {
+        let event = PersonEvent::read(json)?;
+        let Some(customer) = &event.customer_id else {
+            return Err(Refusal::new(Reason::InvalidEvent, "missing field `customer_id`").at("/customer_id"));
+        };
+        let customer = customer.parse().map_err(|e| {
+            Refusal::new(Reason::InvalidCustomer, format!("/customer_id: {customer:?} is {e}")).at("/customer_id")
         })?;
-        // serde would also read a struct from an array of its fields; an event is an object.
-        if !text.trim_start().starts_with('{') {
-            return Err(Refusal::new(Reason::InvalidEvent, "not a JSON object"));
-        }
-        if let Some(other) = event.customer_id.filter(|id| *id != customer.as_str()) {
-            return Err(Refusal::new(
-                Reason::CustomerMismatch,
-                format!("/customer_id is {other:?}, the subject's customer is {customer}"),
-            ));
-        }
-        let person = Self { name: event.name, address: event.address };
-        person.check()?;
-        Ok(person)
+        Ok((customer, event.person()?))
     }
 
     /// Says whether every shard engine can hold this person.
@@ -71,10 +114,11 @@ impl<'a> Person<'a> {
         for (pointer, value, max) in fields {
             if value.len() > max {
                 let detail = format!("{pointer} has {} bytes, at most {max} are allowed", value.len());
-                return Err(Refusal::new(Reason::TooLong, detail));
+                return Err(Refusal::new(Reason::TooLong, detail).at(pointer));
             }
             if value.as_bytes().contains(&0) {
-                return Err(Refusal::new(Reason::NulCharacter, format!("{pointer} has a NUL character")));
+                let detail = format!("{pointer} has a NUL character");
+                return Err(Refusal::new(Reason::NulCharacter, detail).at(pointer));
             }
         }
         Ok(())
@@ -117,7 +161,40 @@ mod tests {
         for (json, reason) in cases {
             assert_eq!(decode(json).unwrap_err(), reason, "{json}");
         }
+        assert_eq!(
+            Person::decode_with_customer(br#"{"name":"a","address":"b"}"#).unwrap_err().reason,
+            Reason::InvalidEvent
+        );
+        let other = Person::decode_with_customer(br#"{"name":"a","address":"b","customer_id":"a.b"}"#);
+        assert_eq!(other.unwrap_err().reason, Reason::InvalidCustomer);
         let not_utf8 = Person::decode(b"{\"name\":\"\xff\",\"address\":\"\"}", &"42".parse().unwrap());
         assert_eq!(not_utf8.unwrap_err().reason, Reason::MalformedJson);
+    }
+
+    #[test]
+    fn an_event_may_say_itself_whose_it_is() {
+        let json = br#"{"name":"Ada","address":"London","customer_id":"acme"}"#;
+        let (customer, person) = Person::decode_with_customer(json).unwrap();
+        assert_eq!((customer.as_str(), person.name.as_ref()), ("acme", "Ada"));
+    }
+
+    #[test]
+    fn a_refusal_points_at_the_offending_place() {
+        let pointer = |json: &str| Person::decode(json.as_bytes(), &"42".parse().unwrap()).unwrap_err().pointer;
+        let long = format!(r#"{{"name":"a","address":"{}"}}"#, "x".repeat(4_097));
+        for (json, place) in [
+            (r#"{"name":"a"}"#, Some("/address")),
+            (r#"{"name":1,"address":"b"}"#, Some("/name")),
+            (r#"{"name":"a","address":"b","a/b~":3}"#, Some("/a~1b~0")),
+            (r#"{"name":"a","address":"b","customer_id":42}"#, Some("/customer_id")),
+            (r#"{"name":"a","address":"b","customer_id":"43"}"#, Some("/customer_id")),
+            (r#"{"name":"a\u0000","address":"b"}"#, Some("/name")),
+            ("[1]", Some("")),
+            (&long, Some("/address")),
+            (r#"{"name":"a","name":"a","address":"b"}"#, None),
+            ("{", None),
+        ] {
+            assert_eq!(pointer(json).as_deref(), place, "{json}");
+        }
     }
 }

@@ -68,11 +68,19 @@ pub struct Refusal {
     pub reason: Reason,
     /// For people: what and where.
     pub detail: String,
+    /// For programs: where, as a JSON pointer into the event; `None` where no single place is to blame.
+    pub pointer: Option<String>,
 }
 
 impl Refusal {
     /// A refusal with a text for people.
     pub fn new(reason: Reason, detail: impl fmt::Display) -> Self {
-        Self { reason, detail: detail.to_string() }
+        Self { reason, detail: detail.to_string(), pointer: None }
+    }
+
+    /// Names the offending place, a JSON pointer (RFC 6901).
+    #[must_use]
+    pub fn at(self, pointer: impl Into<String>) -> Self {
+        Self { pointer: Some(pointer.into()), ..self }
     }
 }

@@ -29,7 +29,7 @@ impl Readiness {
     }
 }
 
-/// `/livez`: 200 while the process runs. `/readyz`: 200 while `ready` says yes, else 503.
+/// `/livez`: 200 while the process runs. `/readyz`: 200 while `ready` says yes, else 503. `/metrics`: see [`crate::metrics`].
 pub fn health<F, Fut>(ready: F) -> Router
 where
     F: Fn() -> Fut + Clone + Send + Sync + 'static,
@@ -43,6 +43,7 @@ where
     Router::new()
         .route("/livez", get(|| async { Json(serde_json::json!({ "status": "alive" })) }))
         .route("/readyz", get(readyz))
+        .route("/metrics", get(crate::metrics::show))
 }
 
 /// How long, after a stop, requests under way may take to end. Too short: answers are lost. Too long: somebody who sends

@@ -57,6 +57,10 @@ impl Problem {
     }
 }
 
+/// The code of the problem that a response tells, among the response's extensions: for whoever counts.
+#[derive(Debug, Clone)]
+pub struct ProblemCode(pub String);
+
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} ({}, {})", self.detail, self.status, self.code)?;
@@ -69,8 +73,10 @@ impl std::error::Error for Problem {}
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let code = ProblemCode(self.code.clone());
         let body = serde_json::to_vec(&self).expect("a problem has only texts and numbers");
         let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
+        response.extensions_mut().insert(code);
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use sluice_journal::{Journal, Message, ReadError, Reader};
-use sluice_model::{Partition, Position, Rows};
+use sluice_model::{Partition, Position};
 use sluice_service::Backoff;
 use sluice_shard::StoredPosition;
 use tokio_util::sync::CancellationToken;
@@ -211,7 +211,7 @@ impl PartitionReader {
         let stretch = Stretch { first: first.position, last: last.position, stamp: last.stamp };
         self.sort(chunk, router).await;
         for share in router.shares() {
-            if !share.rows.is_empty() || !share.graves.is_empty() {
+            if !share.is_empty() {
                 self.lanes.get_or_start(&share.shard);
             }
         }
@@ -219,7 +219,7 @@ impl PartitionReader {
         for lane in lanes.iter() {
             lane.introduce(self.partition, stretch.first);
             let Some(share) = router.share_of(lane.shard()) else {
-                lane.feed(stretch, &Rows::new(), &mut Vec::new());
+                lane.feed(stretch, None);
                 continue;
             };
             if lane.is_full() {
@@ -229,7 +229,7 @@ impl PartitionReader {
                     .or_insert_with(|| Patience::new(self.config().patience(), now));
                 wait_for_room(lane, &lanes, patience).await;
             }
-            lane.feed(stretch, &share.rows, &mut share.graves);
+            lane.feed(stretch, Some(share));
         }
     }
 
@@ -243,6 +243,9 @@ impl PartitionReader {
         while let Err(error) = self.journal().dead_letters().bury(router.strays()).await {
             tracing::warn!(partition = %self.partition, error = &error as &dyn Error, "waiting to store dead letters");
             tokio::time::sleep(backoff.next_wait()).await;
+        }
+        for watched in router.take_watched_strays() {
+            watched.tell(self.journal(), None).await;
         }
     }
 }

@@ -53,7 +53,7 @@ impl From<DirectoryError> for Trouble {
 }
 
 impl Task {
-    /// Reads and commits until the lane has joined. Returns early where the lane is to stop.
+    /// Reads and commits until the lane has joined. Returns early where the lane is to stop, or its worker has lost its partitions.
     pub(super) async fn catch_up(&mut self, shard: &mut Shard) -> Result<(), Trouble> {
         let mut sources: BTreeMap<Partition, Source> = BTreeMap::new();
         let mut joined: Option<BTreeMap<Partition, Position>> = None;
@@ -73,8 +73,11 @@ impl Task {
             let left: u64 = targets.iter().map(|(partition, target)| self.left(*partition, *target)).sum();
             if joined.is_none() && left <= JOIN_WITHIN {
                 fail_point!("join.before");
-                joined = Some(self.lane.queue().join());
+                joined = self.lane.queue().join();
                 fail_point!("join.after");
+                if joined.is_none() {
+                    return Ok(());
+                }
                 continue;
             }
             if left == 0 {
@@ -153,10 +156,7 @@ impl Task {
 fn add(work: &mut Work, source: &mut Source, chunk: &[Message], shard: &str) -> u64 {
     if let (Some(first), Some(last)) = (chunk.first(), chunk.last()) {
         let stretch = Stretch { first: first.position, last: last.position, stamp: last.stamp };
-        match source.router.share_of(shard) {
-            Some(share) => work.add(stretch, &share.rows, &mut share.graves),
-            None => work.add(stretch, &sluice_model::Rows::new(), &mut Vec::new()),
-        }
+        work.add(stretch, source.router.share_of(shard));
     }
     chunk.len() as u64
 }

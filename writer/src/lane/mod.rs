@@ -18,14 +18,14 @@ use std::sync::{
 };
 
 use serde::Serialize;
-use sluice_journal::dead::Grave;
-use sluice_model::{Partition, Position, Rows};
+use sluice_model::{Partition, Position};
 use tokio::sync::{Notify, watch};
 
 use self::{
     queue::Queue,
     work::{Stored, Stretch, Work},
 };
+use crate::router::Share;
 
 /// What a lane is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -128,9 +128,9 @@ impl Lane {
     }
 
     /// Gives the lane its share of a stretch: see [`Queue::feed`].
-    pub fn feed(&self, stretch: Stretch, rows: &Rows, graves: &mut Vec<Grave>) {
-        let something = !rows.is_empty() || !graves.is_empty();
-        self.queue().feed(stretch, rows, graves);
+    pub fn feed(&self, stretch: Stretch, share: Option<&mut Share>) {
+        let something = share.as_ref().is_some_and(|share| !share.is_empty());
+        self.queue().feed(stretch, share);
         if something {
             self.arrived.notify_one();
         }

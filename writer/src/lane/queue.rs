@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, mem};
 
-use sluice_journal::dead::Grave;
-use sluice_model::{Partition, Position, Rows};
+use sluice_model::{Partition, Position};
 
 use super::work::{Stored, Stretch, Work};
+use crate::router::Share;
 
 /// One lane's share of what the readers have read and the lane has not taken yet.
 #[derive(Debug)]
@@ -48,17 +48,15 @@ impl Queue {
         self.work.forget(partition);
     }
 
-    /// Takes in the next stretch of a partition, with what of it is this shard's. A lane that is behind reads it later by
+    /// Takes in the next stretch of a partition, with what of it is this shard's, if anything. A lane that is behind reads it later by
     /// itself: then it is only noted how far the reader is.
-    pub fn feed(&mut self, stretch: Stretch, rows: &Rows, graves: &mut Vec<Grave>) {
+    pub fn feed(&mut self, stretch: Stretch, share: Option<&mut Share>) {
         let unfed = Feed { next: stretch.first, fed: false };
         let feed = self.partitions.entry(stretch.last.partition()).or_insert(unfed);
         debug_assert_eq!(feed.next, stretch.first, "a reader gives every position once, in order");
         feed.next = stretch.last.next();
         if feed.fed {
-            self.work.add(stretch, rows, graves);
-        } else {
-            graves.clear();
+            self.work.add(stretch, share);
         }
     }
 
@@ -116,18 +114,19 @@ impl Queue {
     }
 
     /// Joins: from now on everything the readers give comes into the queue. What stands before the positions that this
-    /// gives, the lane has to have read by itself before it takes from the queue.
-    pub fn join(&mut self) -> BTreeMap<Partition, Position> {
+    /// gives, the lane has to have read by itself before it takes from the queue. `None` where there is nobody to join: the
+    /// worker has lost its partitions, or the lane has stopped.
+    pub fn join(&mut self) -> Option<BTreeMap<Partition, Position>> {
         self.work = Work::default();
         self.partitions.values_mut().for_each(|feed| feed.fed = !self.closed);
-        self.reader_positions()
+        self.is_live().then(|| self.reader_positions())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use sluice_model::Person;
+    use sluice_model::{Person, Rows};
     use sluice_shard::StoredPosition;
 
     use super::*;
@@ -138,13 +137,13 @@ mod tests {
         Position::new(sequence).unwrap()
     }
 
-    fn rows(first: u64, last: u64) -> Rows {
+    fn share(first: u64, last: u64) -> Share {
         let mut rows = Rows::new();
         for sequence in first..=last {
             let person = Person { name: "a".into(), address: "b".into() };
             rows.push(&"42".parse().unwrap(), at(sequence).event(0), &person);
         }
-        rows
+        Share { rows, ..Share::default() }
     }
 
     #[derive(Debug, Clone)]
@@ -205,7 +204,7 @@ mod tests {
                     Step::Feed(n) => {
                         let last = reader_next + n - 1;
                         let stretch = Stretch { first: at(reader_next), last: at(last), stamp: 0 };
-                        queue.feed(stretch, &rows(reader_next, last), &mut Vec::new());
+                        queue.feed(stretch, Some(&mut share(reader_next, last)));
                         reader_next = last + 1;
                     }
                     Step::Commit | Step::Fail => {
@@ -230,12 +229,12 @@ mod tests {
                             if first <= last {
                                 let mut own = Work::default();
                                 let stretch = Stretch { first: at(first), last: at(last), stamp: 0 };
-                                own.add(stretch, &rows(first, last), &mut Vec::new());
+                                own.add(stretch, Some(&mut share(first, last)));
                                 prop_assert!(commit(&mut own, &mut shard));
                             }
                             if last == near {
                                 let joined = queue.join();
-                                prop_assert_eq!(joined[&Partition::new(PARTITION)], at(reader_next));
+                                prop_assert_eq!(joined.unwrap()[&Partition::new(PARTITION)], at(reader_next));
                             }
                         }
                     }
@@ -261,7 +260,7 @@ mod tests {
             |sequence| Stored::from([(Partition::new(PARTITION), StoredPosition { position: at(sequence), stamp: 0 })]);
         let mut queue = Queue::new(usize::MAX);
         queue.start(Partition::new(PARTITION), at(1), true);
-        queue.feed(Stretch { first: at(1), last: at(4), stamp: 0 }, &rows(1, 4), &mut Vec::new());
+        queue.feed(Stretch { first: at(1), last: at(4), stamp: 0 }, Some(&mut share(1, 4)));
         assert!(queue.follows(&stored(0)) && queue.follows(&stored(3)));
         queue.take(Work::default());
         assert!(queue.follows(&stored(4)) && queue.follows(&stored(9)) && !queue.follows(&stored(3)));
@@ -271,12 +270,17 @@ mod tests {
     fn a_partition_that_comes_back_begins_anew() {
         let (partition, mut queue) = (Partition::new(PARTITION), Queue::new(usize::MAX));
         queue.start(partition, at(1), true);
-        queue.feed(Stretch { first: at(1), last: at(4), stamp: 0 }, &rows(1, 4), &mut Vec::new());
+        queue.feed(Stretch { first: at(1), last: at(4), stamp: 0 }, Some(&mut share(1, 4)));
         queue.release(partition);
         assert!(!queue.has_events() && queue.reader_positions().is_empty() && !queue.is_live());
+        assert_eq!(
+            queue.join(),
+            None,
+            "a lane that believes it has joined, and is not fed, would try again at once, for ever"
+        );
         // Another writer has stored up to 9 meanwhile.
         queue.start(partition, at(10), true);
-        queue.feed(Stretch { first: at(10), last: at(11), stamp: 0 }, &rows(10, 11), &mut Vec::new());
+        queue.feed(Stretch { first: at(10), last: at(11), stamp: 0 }, Some(&mut share(10, 11)));
         assert_eq!(queue.take(Work::default()).first(partition), Some(at(10)));
     }
 
@@ -284,11 +288,11 @@ mod tests {
     fn a_closed_queue_takes_nothing_and_never_fills() {
         let mut queue = Queue::new(1);
         queue.start(Partition::new(PARTITION), at(1), true);
-        queue.feed(Stretch { first: at(1), last: at(2), stamp: 0 }, &rows(1, 2), &mut Vec::new());
+        queue.feed(Stretch { first: at(1), last: at(2), stamp: 0 }, Some(&mut share(1, 2)));
         assert!(queue.is_full() && queue.is_live());
         queue.close();
-        queue.join();
-        queue.feed(Stretch { first: at(3), last: at(4), stamp: 0 }, &rows(3, 4), &mut Vec::new());
+        assert_eq!(queue.join(), None);
+        queue.feed(Stretch { first: at(3), last: at(4), stamp: 0 }, Some(&mut share(3, 4)));
         assert!(!queue.is_full() && !queue.is_live() && queue.take(Work::default()).is_empty());
     }
 }

@@ -3,7 +3,11 @@
 //! After any trouble the connection is dropped and everything begins again with that question. What was in hand then is
 //! kept: the answer says whether it was stored, has to be stored again, or no longer fits.
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use sluice_directory::{Client, ShardEntry};
@@ -329,13 +333,15 @@ impl Task {
             return Ok(false);
         }
         if work.batch.advances.is_empty() {
+            self.tell(&mut work).await;
             self.spare = work;
             return Ok(false);
         }
-        match self.store(shard, &work).await {
+        match self.store(shard, &mut work).await {
             Ok(()) => {
                 work.committed(&mut self.stored);
                 self.lane.set_stored(&self.stored);
+                self.tell(&mut work).await;
                 work.clear();
                 self.spare = work;
                 Ok(true)
@@ -347,19 +353,33 @@ impl Task {
         }
     }
 
-    async fn store(&self, shard: &mut Shard, work: &Work) -> Result<(), Trouble> {
+    /// Tells whoever waits for it what this shard has, whether by this lane's doing or another's.
+    async fn tell(&self, work: &mut Work) {
+        for watched in work.told(&self.stored) {
+            watched.tell(&self.context.journal, Some(self.lane.shard())).await;
+        }
+    }
+
+    async fn store(&self, shard: &mut Shard, work: &mut Work) -> Result<(), Trouble> {
         let dead = self.context.journal.dead_letters();
         if !work.graves.is_empty() {
             // Acknowledged before the position passes them: a crash in between buries them again, which changes nothing.
             dead.bury(&work.graves).await.map_err(|e| Trouble::Retry(e.into()))?;
         }
         let partitions = self.context.journal.partitions();
+        let buried = Mutex::new(Vec::new());
         let bury = async |refused: &[RefusedRow]| {
             let graves = refused.iter().filter_map(|row| refused_grave(&work.batch, row, partitions));
             let graves: Vec<Grave> = graves.collect();
-            dead.bury(&graves).await.map_err(Into::into)
+            dead.bury(&graves).await?;
+            let mut buried = buried.lock().expect("no holder of this lock panics");
+            buried.extend(graves.into_iter().map(|grave| (grave.id, grave.refusal)));
+            Ok(())
         };
-        self.in_time("a batch", shard.append(&work.batch, bury)).await
+        let stored = self.in_time("a batch", shard.append(&work.batch, bury)).await;
+        // Whatever came of it: where the answer to the commit is lost, this is known all the same.
+        work.refused(&buried.into_inner().expect("no holder of this lock panics"));
+        stored
     }
 
     /// Bounds what is asked of a shard. A cancelled `COPY` leaves its connection one answer behind, so this may only be used

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use sluice_journal::dead::Grave;
-use sluice_model::{Partition, Position, Rows};
+use sluice_journal::{Watched, dead::Grave, fate::DeadEvent};
+use sluice_model::{EventId, Partition, Position, Refusal};
 use sluice_shard::{Advance, Batch, StoredPosition};
+
+use crate::router::Share;
 
 /// A shard's stored position of each partition that a lane is about.
 pub type Stored = BTreeMap<Partition, StoredPosition>;
@@ -27,6 +29,8 @@ pub struct Work {
     pub batch: Batch,
     /// Events of this shard's customers that can never become a row.
     pub graves: Vec<Grave>,
+    /// Messages that somebody wants to hear of.
+    pub watched: Vec<Watched>,
     stretches: BTreeMap<Partition, Stretch>,
 }
 
@@ -43,10 +47,13 @@ pub struct Gap {
 }
 
 impl Work {
-    /// Adds what a shard gets of the next stretch of a partition; `rows` and `graves` may be empty.
-    pub fn add(&mut self, stretch: Stretch, rows: &Rows, graves: &mut Vec<Grave>) {
-        self.batch.rows.append(rows);
-        self.graves.append(graves);
+    /// Adds what a shard gets of the next stretch of a partition, if anything.
+    pub fn add(&mut self, stretch: Stretch, share: Option<&mut Share>) {
+        if let Some(share) = share {
+            self.batch.rows.append(&share.rows);
+            self.graves.append(&mut share.graves);
+            self.watched.append(&mut share.watched);
+        }
         let partition = stretch.last.partition();
         let whole = self.stretches.entry(partition).or_insert(stretch);
         debug_assert!(
@@ -63,7 +70,7 @@ impl Work {
 
     /// Whether it would store anything but positions.
     pub fn has_events(&self) -> bool {
-        !self.batch.rows.is_empty() || !self.graves.is_empty()
+        !self.batch.rows.is_empty() || !self.graves.is_empty() || !self.watched.is_empty()
     }
 
     /// Whether there is nothing in it at all.
@@ -73,7 +80,9 @@ impl Work {
 
     /// The memory it takes, in bytes.
     pub fn bytes(&self) -> usize {
-        self.batch.rows.bytes() + self.graves.iter().map(Grave::bytes).sum::<usize>()
+        let graves: usize = self.graves.iter().map(Grave::bytes).sum();
+        let watched: usize = self.watched.iter().map(Watched::bytes).sum();
+        self.batch.rows.bytes() + graves + watched
     }
 
     /// Drops what it has of a partition.
@@ -81,6 +90,7 @@ impl Work {
         if self.stretches.remove(&partition).is_some() {
             self.batch.rows.retain(|id| id.position().partition() != partition);
             self.graves.retain(|grave| grave.id.position().partition() != partition);
+            self.watched.retain(|watched| watched.position.partition() != partition);
         }
     }
 
@@ -113,6 +123,27 @@ impl Work {
         Ok(())
     }
 
+    /// Notes that the shard's database refused some of the rows.
+    pub fn refused(&mut self, events: &[(EventId, Refusal)]) {
+        for (id, refusal) in events {
+            let watched = self.watched.iter_mut().find(|watched| watched.position == id.position());
+            // A batch that is stored anew is refused the same rows again.
+            let watched = watched.filter(|watched| watched.dead.iter().all(|dead| dead.index != id.index()));
+            if let Some(watched) = watched {
+                watched.dead.push(DeadEvent::new(id.index(), refusal));
+            }
+        }
+    }
+
+    /// Takes out the messages that somebody wants to hear of and that a shard with these positions has. Those of a partition that
+    /// is no longer this lane's, its new owner tells of.
+    pub fn told(&mut self, stored: &Stored) -> impl Iterator<Item = Watched> {
+        let watched = std::mem::take(&mut self.watched).into_iter();
+        watched.filter(|watched| {
+            stored.get(&watched.position.partition()).is_some_and(|stored| watched.position <= stored.position)
+        })
+    }
+
     /// The stored positions once the prepared batch is committed.
     pub fn committed(&self, stored: &mut Stored) {
         for advance in &self.batch.advances {
@@ -125,6 +156,7 @@ impl Work {
         self.batch.rows.clear();
         self.batch.advances.clear();
         self.graves.clear();
+        self.watched.clear();
         self.stretches.clear();
     }
 }
@@ -132,7 +164,7 @@ impl Work {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use sluice_model::Person;
+    use sluice_model::{Person, Rows};
 
     use super::*;
 
@@ -152,7 +184,8 @@ mod tests {
             rows.push(&"42".parse().unwrap(), at(sequence).event(0), &person);
         }
         let mut work = Work::default();
-        work.add(Stretch { first: at(first), last: at(last), stamp: 7 }, &rows, &mut Vec::new());
+        let mut share = Share { rows, ..Share::default() };
+        work.add(Stretch { first: at(first), last: at(last), stamp: 7 }, Some(&mut share));
         work
     }
 
@@ -179,15 +212,15 @@ mod tests {
     fn a_partition_that_is_no_longer_the_lanes_is_left_out() {
         let other = Position::first(Partition::new(1));
         let mut both = work(5, 9);
-        let mut rows = Rows::new();
-        rows.push(&"7".parse().unwrap(), other.event(0), &Person { name: "c".into(), address: "d".into() });
-        both.add(Stretch { first: other, last: other, stamp: 8 }, &rows, &mut Vec::new());
+        let mut share = Share::default();
+        share.rows.push(&"7".parse().unwrap(), other.event(0), &Person { name: "c".into(), address: "d".into() });
+        both.add(Stretch { first: other, last: other, stamp: 8 }, Some(&mut share.clone()));
         both.prepare(&stored(4)).unwrap();
         assert_eq!((both.batch.rows.len(), both.batch.advances.len()), (5, 1));
         assert!(both.batch.rows.iter().all(|row| row.id.position() != other));
 
         let mut both = work(5, 9);
-        both.add(Stretch { first: other, last: other, stamp: 8 }, &rows, &mut Vec::new());
+        both.add(Stretch { first: other, last: other, stamp: 8 }, Some(&mut share.clone()));
         both.forget(Partition::new(0));
         assert!(both.first(Partition::new(0)).is_none() && both.first(other.partition()) == Some(other));
         assert_eq!(both.batch.rows.iter().map(|row| row.id.position()).collect::<Vec<_>>(), [other]);

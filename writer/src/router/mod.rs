@@ -9,7 +9,7 @@ pub mod cache;
 use std::collections::HashSet;
 
 use sluice_directory::{Client, DirectoryError, RouteAnswer};
-use sluice_journal::{Message, dead::Grave};
+use sluice_journal::{Message, Watched, dead::Grave, fate::DeadEvent};
 use sluice_model::{CustomerId, PartitionCount, Position, Reason, Refusal, Rows, message};
 
 use self::cache::Cache;
@@ -18,7 +18,7 @@ use self::cache::Cache;
 type ShardIndex = usize;
 
 /// What one shard gets of a chunk.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Share {
     /// Its name.
     pub shard: String,
@@ -26,6 +26,15 @@ pub struct Share {
     pub rows: Rows,
     /// Events of its customers that can never become a row.
     pub graves: Vec<Grave>,
+    /// Messages of its customers that somebody wants to hear of.
+    pub watched: Vec<Watched>,
+}
+
+impl Share {
+    /// Whether there is anything in it.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.graves.is_empty() && self.watched.is_empty()
+    }
 }
 
 /// Sorts the events of one reader's messages by shard.
@@ -37,12 +46,21 @@ pub struct Router {
     homes: Cache<ShardIndex>,
     shares: Vec<Share>,
     strays: Vec<Grave>,
+    watched_strays: Vec<Watched>,
 }
 
 impl Router {
     /// A router with an empty cache for so many customers; with `only`, for a lane that reads for itself.
     pub fn new(directory: Client, partitions: PartitionCount, customers: usize, only: Option<String>) -> Self {
-        Self { directory, partitions, only, homes: Cache::new(customers), shares: Vec::new(), strays: Vec::new() }
+        Self {
+            directory,
+            partitions,
+            only,
+            homes: Cache::new(customers),
+            shares: Vec::new(),
+            strays: Vec::new(),
+            watched_strays: Vec::new(),
+        }
     }
 
     /// What each shard gets of the chunk sorted last. A shard that once had a share keeps its place.
@@ -54,6 +72,11 @@ impl Router {
     /// that strict placement refuses.
     pub fn strays(&self) -> &[Grave] {
         &self.strays
+    }
+
+    /// Messages among those that somebody wants to hear of.
+    pub fn take_watched_strays(&mut self) -> Vec<Watched> {
+        std::mem::take(&mut self.watched_strays)
     }
 
     /// The share of a shard, if it ever had one.
@@ -73,7 +96,10 @@ impl Router {
             match message.customer(self.partitions) {
                 _ if message.is_filler() => {}
                 Ok(customer) => self.sort_message(message, customer, &refused),
-                Err(refusal) => self.strays.push(whole(message, refusal)),
+                Err(refusal) => {
+                    self.watched_strays.extend(watched(message, [DeadEvent::new(0, &refusal)]));
+                    self.strays.push(whole(message, refusal));
+                }
             }
         }
         Ok(())
@@ -81,9 +107,11 @@ impl Router {
 
     fn clear(&mut self) {
         self.strays.clear();
+        self.watched_strays.clear();
         for share in &mut self.shares {
             share.rows.clear();
             share.graves.clear();
+            share.watched.clear();
         }
     }
 
@@ -121,7 +149,10 @@ impl Router {
         if refused.contains(&message.position) {
             let customer: CustomerId = customer.parse().expect("a subject's customer was checked");
             let refusal = Refusal::new(Reason::UnknownCustomer, placed_nowhere(&customer));
+            let before = self.strays.len();
             self.strays.extend(refused_events(message, &customer, &refusal));
+            let events = 0..self.strays.len() - before;
+            self.watched_strays.extend(watched(message, events.map(|index| DeadEvent::new(index, &refusal))));
             return;
         }
         let (customer, index) = self.homes.get(customer).expect("every customer of the chunk was resolved");
@@ -129,12 +160,19 @@ impl Router {
         if self.only.as_ref().is_some_and(|only| *only != share.shard) {
             return;
         }
+        let mut watched = Watched::of(message);
         for (index, event) in message::events(&message.payload, customer).enumerate() {
             match event.person {
                 Ok(person) => share.rows.push(customer, message.position.event(index), &person),
-                Err(refusal) => share.graves.push(one(message, customer, index, event.json, refusal)),
+                Err(refusal) => {
+                    if let Some(watched) = &mut watched {
+                        watched.dead.push(DeadEvent::new(index, &refusal));
+                    }
+                    share.graves.push(one(message, customer, index, event.json, refusal));
+                }
             }
         }
+        share.watched.extend(watched);
     }
 
     fn index(&mut self, shard: &str) -> ShardIndex {
@@ -143,6 +181,13 @@ impl Router {
             self.shares.len() - 1
         })
     }
+}
+
+/// The message, if somebody wants to hear of it, with its events that are no rows.
+fn watched(message: &Message, dead: impl IntoIterator<Item = DeadEvent>) -> Option<Watched> {
+    let mut watched = Watched::of(message)?;
+    watched.dead.extend(dead);
+    Some(watched)
 }
 
 /// Why a customer's events are refused under strict placement.
