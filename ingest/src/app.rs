@@ -1,38 +1,45 @@
-//! The service's whole life, and its routes.
+//! The service's whole life, and what its requests share.
 
-use std::{
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::sync::{Arc, OnceLock};
 
-use axum::{
-    Router,
-    extract::{DefaultBodyLimit, Request},
-    http::{Method, StatusCode, Uri},
-    middleware::{self, Next},
-    response::{IntoResponse, Response},
-    routing::post,
-};
+use axum::http::StatusCode;
 use sluice_journal::{Journal, Publisher};
-use sluice_service::{Problem, http, nats};
-use tokio::net::TcpListener;
+use sluice_service::{Problem, door::busy, nats};
+use tokio::{
+    net::TcpListener,
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Config, person};
+use crate::{Config, access::Access, config::Limits, routes::routes};
 
-/// The most bytes of a request's body: a person of the longest fields, every character of them escaped.
-pub const BODY_MAX_BYTES: usize = 64 << 10;
+/// What the requests share. Without a publisher until the journal is open: until then they get 503.
+#[derive(Debug, Clone)]
+pub struct App(Arc<Inner>);
 
-/// What the routes share. Empty until the journal is open: until then requests get 503.
-#[derive(Debug, Clone, Default)]
-pub struct App {
-    publisher: Arc<OnceLock<Publisher>>,
+#[derive(Debug)]
+struct Inner {
+    publisher: OnceLock<Publisher>,
+    access: Access,
+    limits: Limits,
+    places: Arc<Semaphore>,
+    uploads: Arc<Semaphore>,
 }
 
 impl App {
-    /// An app that stores events through this publisher.
-    pub fn opened(publisher: Publisher) -> Self {
-        Self { publisher: Arc::new(publisher.into()) }
+    /// An app whose journal is not open yet.
+    pub fn new(access: Access, limits: Limits) -> Self {
+        let (places, uploads) = (Semaphore::new(limits.in_flight), Semaphore::new(limits.uploads));
+        let (places, uploads) = (places.into(), uploads.into());
+        Self(Arc::new(Inner { publisher: OnceLock::new(), access, limits, places, uploads }))
+    }
+
+    /// From now on events are stored by this publisher.
+    ///
+    /// # Errors
+    /// Where there is one already.
+    pub fn open(&self, publisher: Publisher) -> anyhow::Result<()> {
+        self.0.publisher.set(publisher).map_err(|_| anyhow::anyhow!("the journal was opened twice"))
     }
 
     /// The way into the journal, once it is open.
@@ -40,15 +47,37 @@ impl App {
     /// # Errors
     /// 503 until then: nothing was published.
     pub fn publisher(&self) -> Result<&Publisher, Problem> {
-        let starting = || {
-            Problem::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "starting",
-                "the journal is not open yet; nothing was published",
-            )
-            .retry_after(1)
-        };
-        self.publisher.get().ok_or_else(starting)
+        let detail = "the journal is not open yet; nothing was published";
+        let starting = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "starting", detail).retry_after(1);
+        self.0.publisher.get().ok_or_else(starting)
+    }
+
+    /// Who may write for whom.
+    pub fn access(&self) -> &Access {
+        &self.0.access
+    }
+
+    /// What each request has to keep to.
+    pub fn limits(&self) -> Limits {
+        self.0.limits
+    }
+
+    /// A place among the requests that are storing something.
+    ///
+    /// # Errors
+    /// 503 where there is none: nothing was published.
+    pub fn place(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let place = Arc::clone(&self.0.places).try_acquire_owned();
+        place.map_err(|_| busy("as many requests are being stored as may be; nothing was published"))
+    }
+
+    /// A place among the uploads.
+    ///
+    /// # Errors
+    /// 503 where there is none: nothing was published.
+    pub fn upload(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let place = Arc::clone(&self.0.uploads).try_acquire_owned();
+        place.map_err(|_| busy("as many uploads are under way as may be; nothing was published"))
     }
 }
 
@@ -58,18 +87,18 @@ impl App {
 /// # Errors
 /// Where the journal can never be used as it is, or the listener fails.
 pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationToken) -> anyhow::Result<()> {
+    config.door.check(listener.local_addr()?)?;
+    let app = App::new(Access::in_file(config.tokens.as_deref())?, config.limits());
     let client = nats::connect(&config.nats, "sluice-ingest").await?;
-    let app = App::default();
     tracing::info!(address = %listener.local_addr()?, "ingest listens");
-    let request_timeout = Duration::from_millis(config.request_timeout_ms);
-    let router = routes(app.clone(), client.clone(), request_timeout);
-    let server = tokio::spawn(http::serve(listener, router, shutdown.clone()));
+    let router = routes(app.clone(), client.clone());
+    let (door, stop) = (config.door.clone(), shutdown.clone());
+    let server = tokio::spawn(async move { door.serve(listener, router, stop).await });
     let opened = Journal::open_when_ready(client, &config.journal, &shutdown).await;
     match opened {
         Ok(Some(journal)) => {
             tracing::info!(journal = journal.id(), partitions = %journal.partitions(), "the journal is open");
-            let publisher = Publisher::start(&journal, Duration::from_millis(config.ack_timeout_ms)).await?;
-            app.publisher.set(publisher).map_err(|_| anyhow::anyhow!("the journal was opened twice"))?;
+            app.open(Publisher::start(&journal, config.ack_timeout()).await?)?;
         }
         Ok(None) => {}
         Err(error) => {
@@ -79,42 +108,4 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationTo
         }
     }
     server.await?
-}
-
-/// The routes, with the client whose connection decides on readiness.
-pub fn routes(app: App, client: async_nats::Client, request_timeout: Duration) -> Router {
-    let ready = {
-        let app = app.clone();
-        move || {
-            let connected = client.connection_state() == async_nats::connection::State::Connected;
-            let open = app.publisher().is_ok();
-            async move { connected && open }
-        }
-    };
-    Router::new()
-        .route("/person/{customer_id}", post(person::create))
-        .with_state(app)
-        .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
-        .layer(middleware::from_fn(move |request: Request, next: Next| limit_time(request_timeout, request, next)))
-        .merge(http::health(ready))
-        .method_not_allowed_fallback(wrong_method)
-        .fallback(nothing_here)
-}
-
-/// The last resort, behind the limits of each part. What was under way may still be stored.
-async fn limit_time(limit: Duration, request: Request, next: Next) -> Response {
-    tokio::time::timeout(limit, next.run(request)).await.unwrap_or_else(|_| {
-        let detail = format!("no answer within {} ms; whether the event is stored is unknown", limit.as_millis());
-        Problem::new(StatusCode::GATEWAY_TIMEOUT, "outcome_unknown", detail).into_response()
-    })
-}
-
-async fn wrong_method(method: Method, uri: Uri) -> Problem {
-    let detail = format!("{} does not take {method}; to create a person, POST to it", uri.path());
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
-}
-
-async fn nothing_here(uri: Uri) -> Problem {
-    let detail = format!("there is nothing at {}; POST to /person/{{customer_id}}", uri.path());
-    Problem::new(StatusCode::NOT_FOUND, "not_found", detail)
 }

@@ -1,27 +1,40 @@
-//! `POST /person/{customer_id}`.
+//! `POST /person/{customer_id}`, and `GET /person/{customer_id}/{id}`, which the answer's `Location` names.
+
+use std::{sync::Arc, time::Duration};
 
 use axum::{
-    body::Bytes,
-    extract::{
-        Path, State,
-        rejection::{BytesRejection, PathRejection},
-    },
-    http::{HeaderMap, StatusCode, header},
+    Json,
+    body::{Body, Bytes},
+    extract::{Path, State, rejection::PathRejection},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use sluice_journal::{Ask, PublishError};
-use sluice_model::{CustomerId, EventId, MessageBuilder, Person, Reason, Refusal};
+use serde::Serialize;
+use sluice_journal::{Ask, Fate};
+use sluice_model::{CustomerId, EventId, MessageBuilder, Person, message};
 use sluice_service::Problem;
+use utoipa::ToSchema;
 
-use crate::{app::App, random};
+use crate::{
+    app::App,
+    asked::{self, Key},
+    body::Incoming,
+    bulk,
+    customer::customer_of,
+    random,
+    store::{refused, store},
+};
 
-/// Who the caller says the customer is; it identifies, it does not authenticate.
-const CUSTOMER_HEADER: &str = "x-customer-id";
+/// The most bytes of a person's body: one of the longest fields, every character of them escaped.
+pub const BODY_MAX_BYTES: usize = 64 << 10;
 /// Length of the 202's body. An event id has 1 to 19 digits; `ab`, for one, takes answers of varying length for failures,
 /// so the body is filled up with spaces, which JSON allows at the end.
 const ACCEPTED_BYTES: usize = r#"{"success":true,"id":""}"#.len() + 19 + "\n".len();
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
-/// Stores one person: the body's, or for an empty body a random one. 202 with the event id once it is stored.
+/// Stores one person: the body's, or for an empty body a random one. 202 with the event id once it is stored; 201 once its row
+/// is committed, where the client waits for that. `application/x-ndjson` stores many: see [`bulk`].
 ///
 /// # Errors
 /// A problem document; where its status is below 500, or 503, nothing was stored.
@@ -29,93 +42,137 @@ pub async fn create(
     State(app): State<App>,
     customer: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Result<Response, Problem> {
+    let scope = app.access().of(&headers)?;
     let customer = customer_of(customer, &headers)?;
-    let body = body.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            let detail = format!("the body has more than {} bytes", crate::app::BODY_MAX_BYTES);
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
-        }
-        status => Problem::new(status, "unreadable_body", rejection.body_text()),
-    })?;
+    scope.check(&customer)?;
+    if bulk::is_ndjson(&headers) {
+        return bulk::create(&app, Some(customer), &scope, &headers, body).await;
+    }
+    let key = Key::of(&customer, &headers)?;
+    let wait = asked::wait(&headers, app.limits().max_wait);
+    let body = Incoming::new(body, app.limits().body).whole(BODY_MAX_BYTES).await?;
+    let message = message_of(&body, &customer, key.as_ref())?;
+    let ask =
+        Ask { fate: wait.is_some(), trace: asked::trace(&headers), message_id: key.as_ref().map(Key::message_id) };
+    let stored = {
+        let _place = app.place()?;
+        store(&app, &customer, message, ask).await?
+    };
+    let fate = match (wait, stored.fate) {
+        (Some(wait), Some(fate)) => fate.within(wait).await.map(|fate| (wait, fate)),
+        _ => None,
+    };
+    answer(&customer, stored.first, stored.replayed, fate)
+}
+
+fn message_of(body: &Bytes, customer: &CustomerId, key: Option<&Key>) -> Result<MessageBuilder, Problem> {
     let mut message = MessageBuilder::new();
     if body.is_empty() {
-        message.push(&random::person());
+        // The same key makes the same person: else its retry would be another event.
+        message.push(&key.map_or_else(random::person, |key| random::person_of(key.seed())));
     } else {
-        message.push(&Person::decode(&body, &customer).map_err(refused)?);
+        message.push(&Person::decode(body, customer).map_err(refused)?);
     }
-    let id = app.publisher()?.publish(&customer, message, Ask::default()).await.map_err(not_stored)?.first;
-    Ok(accepted(id))
+    Ok(message)
 }
 
-fn customer_of(path: Result<Path<String>, PathRejection>, headers: &HeaderMap) -> Result<CustomerId, Problem> {
-    let invalid = |detail: String| {
-        Problem::new(StatusCode::BAD_REQUEST, Reason::InvalidCustomer.code(), detail).at("path: customer_id")
-    };
-    let Path(path) = path.map_err(|rejection| invalid(rejection.body_text()))?;
-    let customer: CustomerId = path.parse().map_err(|e| invalid(format!("{path:?} is {e}")))?;
-    for header in headers.get_all(CUSTOMER_HEADER) {
-        if header.as_bytes() != customer.as_str().as_bytes() {
-            let detail = format!("X-Customer-ID is {header:?}, the path says {customer}; they have to agree");
-            let problem = Problem::new(StatusCode::FORBIDDEN, Reason::CustomerMismatch.code(), detail);
-            return Err(problem.at("header: X-Customer-ID"));
-        }
+/// What the client hears of an event that is stored, and perhaps committed.
+fn answer(
+    customer: &CustomerId,
+    id: EventId,
+    replayed: bool,
+    fate: Option<(Duration, Arc<Fate>)>,
+) -> Result<Response, Problem> {
+    if let Some(dead) = fate.iter().flat_map(|(_, fate)| &fate.dead).find(|dead| dead.index == id.index()) {
+        let detail = format!("event {id} was stored, and can never become a row: {}", dead.detail);
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, &dead.code, detail));
     }
-    Ok(customer)
-}
-
-fn refused(refusal: Refusal) -> Problem {
-    let status = match refusal.reason {
-        Reason::MalformedJson => StatusCode::BAD_REQUEST,
-        _ => StatusCode::UNPROCESSABLE_ENTITY,
-    };
-    Problem::new(status, refusal.reason.code(), refusal.detail)
-}
-
-fn not_stored(error: PublishError) -> Problem {
-    let detail = error.to_string();
-    match error {
-        PublishError::Disconnected => {
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "journal_unreachable", detail).retry_after(1)
-        }
-        PublishError::NoLeader => {
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "journal_without_leader", detail).retry_after(1)
-        }
-        PublishError::Full => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "journal_full", detail).retry_after(10),
-        PublishError::WentBack { .. } => {
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "journal_went_back", detail).retry_after(10)
-        }
-        PublishError::Refused(_) => {
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "journal_refused", detail).retry_after(10)
-        }
-        PublishError::KeyReused { .. } => {
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail)
-                .at("header: Idempotency-Key")
-        }
-        PublishError::TooLarge { .. } => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "message_too_large", detail),
-        PublishError::Unknown(_) => Problem::new(StatusCode::GATEWAY_TIMEOUT, "outcome_unknown", detail),
-    }
-}
-
-fn accepted(id: EventId) -> Response {
+    let status = if fate.is_some() { StatusCode::CREATED } else { StatusCode::ACCEPTED };
     let mut body = format!(r#"{{"success":true,"id":"{id}"}}"#);
     body.extend(std::iter::repeat_n(' ', ACCEPTED_BYTES.saturating_sub(body.len() + 1)));
     body.push('\n');
-    (StatusCode::ACCEPTED, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+    let location = HeaderValue::try_from(format!("/person/{customer}/{id}"));
+    let location = location.expect("customers and ids are of plain characters");
+    let mut response = (
+        status,
+        [(header::CONTENT_TYPE, HeaderValue::from_static("application/json")), (header::LOCATION, location)],
+        body,
+    )
+        .into_response();
+    if replayed {
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    if let Some((wait, _)) = fate {
+        let applied = HeaderValue::try_from(format!("wait={}", wait.as_secs())).expect("digits stand in a header");
+        response.headers_mut().insert(PREFERENCE_APPLIED, applied);
+    }
+    Ok(response)
+}
+
+/// An event as the journal has it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StoredPerson {
+    /// The event id, which is the row's.
+    id: String,
+    /// Whose it is.
+    customer_id: String,
+    /// The person's name.
+    name: String,
+    /// The person's address.
+    address: String,
+}
+
+/// The event, as long as the journal has it.
+///
+/// # Errors
+/// 404 where it has not: it is trimmed, its row being on its shard, or never was.
+pub async fn show(
+    State(app): State<App>,
+    path: Result<Path<(String, String)>, PathRejection>,
+    headers: HeaderMap,
+) -> Result<Json<StoredPerson>, Problem> {
+    let scope = app.access().of(&headers)?;
+    let Path((customer, id)) =
+        path.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, "invalid_path", rejection.body_text()))?;
+    let customer = customer_of(Ok(Path(customer)), &headers)?;
+    scope.check(&customer)?;
+    let id: EventId = id.parse().map_err(|e| {
+        Problem::new(StatusCode::BAD_REQUEST, "invalid_event_id", format!("{id:?}: {e}")).at("path: id")
+    })?;
+    let message = app.publisher()?.journal().message_of(id.position(), &customer).await.map_err(|error| {
+        let unreachable = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "journal_unreachable", error);
+        unreachable.retry_after(1)
+    })?;
+    let person = message.as_ref().and_then(|payload| message::decode(payload, &customer).nth(id.index())?.ok());
+    let Some(Person { name, address }) = person else {
+        let detail =
+            format!("the journal has no event {id} of customer {customer}: it is trimmed by now, or never was");
+        return Err(Problem::new(StatusCode::NOT_FOUND, "not_in_journal", detail));
+    };
+    let (name, address) = (name.into_owned(), address.into_owned());
+    Ok(Json(StoredPerson { id: id.to_string(), customer_id: customer.to_string(), name, address }))
 }
 
 #[cfg(test)]
 mod tests {
     use http_body_util::BodyExt;
+    use sluice_journal::fate::DeadEvent;
     use sluice_model::{Partition, Position};
 
     use super::*;
 
+    fn customer() -> CustomerId {
+        "42".parse().unwrap()
+    }
+
     #[tokio::test]
     async fn the_accepted_body_is_json_of_one_length() {
         for position in [Position::first(Partition::new(0)), Position::new((512 << 44) - 1).unwrap()] {
-            let body = accepted(position.event(0)).into_body().collect().await.unwrap().to_bytes();
+            let response = answer(&customer(), position.event(0), false, None).unwrap();
+            assert_eq!(response.headers()["location"], format!("/person/42/{}", position.event(0)));
+            let body = response.into_body().collect().await.unwrap().to_bytes();
             assert_eq!(body.len(), ACCEPTED_BYTES);
             let json: serde_json::Value = serde_json::from_slice(&body).unwrap();
             assert_eq!(json, serde_json::json!({ "success": true, "id": position.event(0).to_string() }));
@@ -123,15 +180,33 @@ mod tests {
     }
 
     #[test]
-    fn the_header_has_to_equal_the_path() {
-        let path = || Ok(Path("42".to_owned()));
-        let headers = |values: &[&str]| {
-            values.iter().map(|v| (CUSTOMER_HEADER.parse().unwrap(), v.parse().unwrap())).collect::<HeaderMap>()
+    fn whoever_waited_hears_of_the_commit_or_of_the_dead_letter() {
+        let id = Position::first(Partition::new(0)).event(3);
+        let fate = |dead| Some((Duration::from_secs(5), Arc::new(Fate { position: "1".into(), shard: None, dead })));
+        let dead = |index| vec![DeadEvent { index, code: "refused_by_shard".into(), detail: "too odd".into() }];
+        let committed = answer(&customer(), id, false, fate(dead(2))).unwrap();
+        assert_eq!(
+            (committed.status(), &committed.headers()["preference-applied"]),
+            (StatusCode::CREATED, &"wait=5".parse().unwrap())
+        );
+        let refused = answer(&customer(), id, false, fate(dead(3))).unwrap_err();
+        assert_eq!((refused.status, refused.code.as_str()), (422, "refused_by_shard"));
+        let replayed = answer(&customer(), id, true, None).unwrap();
+        assert_eq!(
+            (replayed.status(), &replayed.headers()["idempotent-replayed"]),
+            (StatusCode::ACCEPTED, &"true".parse().unwrap())
+        );
+    }
+
+    #[test]
+    fn the_random_person_of_a_key_is_the_same_each_time() {
+        let key = |value: &str| {
+            let headers = HeaderMap::from_iter([("idempotency-key".parse().unwrap(), value.parse().unwrap())]);
+            Key::of(&customer(), &headers).unwrap()
         };
-        assert_eq!(customer_of(path(), &HeaderMap::new()).unwrap().as_str(), "42");
-        assert!(customer_of(path(), &headers(&["42"])).is_ok());
-        assert_eq!(customer_of(path(), &headers(&["43"])).unwrap_err().status, 403);
-        assert_eq!(customer_of(path(), &headers(&["42", "43"])).unwrap_err().status, 403);
-        assert_eq!(customer_of(Ok(Path("a.b".to_owned())), &HeaderMap::new()).unwrap_err().status, 400);
+        let message = |key: Option<Key>| message_of(&Bytes::new(), &customer(), key.as_ref()).unwrap().into_payload();
+        assert_eq!(message(key("a")), message(key("a")));
+        assert_ne!(message(key("a")), message(key("b")));
+        assert_ne!(message(None), message(None));
     }
 }

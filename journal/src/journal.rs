@@ -7,7 +7,8 @@ use async_nats::jetstream::{
     context::{CreateStreamErrorKind, GetStreamErrorKind},
     stream::Config,
 };
-use sluice_model::{Partition, PartitionCount, Position};
+use bytes::Bytes;
+use sluice_model::{CustomerId, Partition, PartitionCount, Position};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -359,6 +360,19 @@ impl Journal {
             }
             verified => verified,
         }
+    }
+
+    /// The events of the customer's message at a position; `None` where none of that customer stands there.
+    ///
+    /// # Errors
+    /// Where JetStream does not answer.
+    pub async fn message_of(&self, position: Position, customer: &CustomerId) -> Result<Option<Bytes>, JournalError> {
+        if position.partition() != self.partitions().of(customer) {
+            return Ok(None);
+        }
+        let found = read::raw(self, position, "fetch a message").await?;
+        let wanted = subject::create(self.partitions(), customer);
+        Ok(found.filter(|message| message.subject.as_str() == wanted).map(|message| message.payload))
     }
 
     /// The events that can never become a row.

@@ -169,6 +169,20 @@ impl Publisher {
         message: MessageBuilder,
         ask: Ask,
     ) -> Result<Stored, PublishError> {
+        self.offer(customer, message, ask).await?.await
+    }
+
+    /// Takes a customer's events, after all that it took of that customer before; gives what will come of them. Waits while there is no
+    /// room for more.
+    ///
+    /// # Errors
+    /// As [`Publisher::publish`]; so will the answer.
+    pub async fn offer(
+        &self,
+        customer: &CustomerId,
+        message: MessageBuilder,
+        ask: Ask,
+    ) -> Result<impl Future<Output = Result<Stored, PublishError>> + Send + use<>, PublishError> {
         let max = max_message_bytes(&self.journal);
         if message.bytes() > max {
             return Err(PublishError::TooLarge { bytes: message.bytes(), max });
@@ -177,7 +191,8 @@ impl Publisher {
         let request = Request { customer: customer.clone(), message, ask, stored };
         let queue = &self.queues[self.journal.partitions().of(customer).index()];
         queue.send(request).await.map_err(|_| PublishError::Disconnected)?;
-        answer.await.unwrap_or_else(|_| Err(PublishError::Unknown("the publisher ended".to_owned())))
+        let ended = || PublishError::Unknown("the publisher ended".to_owned());
+        Ok(async move { answer.await.unwrap_or_else(|_| Err(ended())) })
     }
 }
 

@@ -338,7 +338,7 @@ pub(crate) async fn stamp(journal: &Journal, position: Position) -> Result<Optio
     Ok(message.and_then(|message| i64::try_from(message.time.unix_timestamp_nanos()).ok()))
 }
 
-async fn raw(
+pub(crate) async fn raw(
     journal: &Journal,
     position: Position,
     operation: &'static str,

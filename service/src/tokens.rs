@@ -189,7 +189,8 @@ impl Tokens {
     }
 }
 
-fn presented(headers: &HeaderMap) -> Option<&str> {
+/// The bearer token that a request bears.
+pub fn presented(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.trim().split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }

@@ -3,7 +3,8 @@
 use std::{path::Path, time::Duration};
 
 use sluice_journal::{
-    Journal, OpenError, PublishError, Publisher, ReadError, Settings, dead::Grave, publish::max_message_bytes, subject,
+    Ask, Journal, OpenError, PublishError, Publisher, ReadError, Settings, dead::Grave, publish::max_message_bytes,
+    subject,
 };
 use sluice_model::{
     CustomerId, MessageBuilder, Partition, PartitionCount, Person, Position, Reason, Refusal, message::decode,
@@ -107,12 +108,12 @@ async fn what_is_published_at_once_is_read_back_whole_in_order_and_without_a_gap
     let folder = tempfile::tempdir().unwrap();
     let (_server, client) = server(folder.path(), 2).await;
     let journal = Journal::open(client, &settings(2)).await.unwrap();
-    let publisher = Publisher::start(&journal, Duration::from_secs(10));
+    let publisher = Publisher::start(&journal, Duration::from_secs(10)).await.unwrap();
     let ids = futures::future::join_all((0..EVENTS).map(|n| {
         let publisher = publisher.clone();
         async move {
             let customer = customer(&format!("c{}", n % 7));
-            (n, publisher.publish(&customer, one_person(&n.to_string())).await.unwrap())
+            (n, publisher.publish(&customer, one_person(&n.to_string()), Ask::default()).await.unwrap())
         }
     }))
     .await;
@@ -131,7 +132,8 @@ async fn what_is_published_at_once_is_read_back_whole_in_order_and_without_a_gap
             }
         }
     }
-    let published: std::collections::BTreeMap<_, _> = ids.into_iter().map(|(n, id)| (id, n.to_string())).collect();
+    let published: std::collections::BTreeMap<_, _> =
+        ids.into_iter().map(|(n, stored)| (stored.first, n.to_string())).collect();
     assert_eq!(published.len(), EVENTS);
     assert_eq!(read, published);
     assert!(messages < EVENTS as u64 / 4, "{messages} messages: hardly any group commit");
@@ -142,9 +144,9 @@ async fn a_position_that_is_gone_or_never_was_is_an_error_and_not_a_silent_skip(
     let folder = tempfile::tempdir().unwrap();
     let (_server, client) = server(folder.path(), 1).await;
     let journal = Journal::open(client.clone(), &settings(1)).await.unwrap();
-    let publisher = Publisher::start(&journal, Duration::from_secs(10));
+    let publisher = Publisher::start(&journal, Duration::from_secs(10)).await.unwrap();
     for n in 0..10 {
-        publisher.publish(&customer("a"), one_person(&n.to_string())).await.unwrap();
+        publisher.publish(&customer("a"), one_person(&n.to_string()), Ask::default()).await.unwrap();
     }
     let first = Position::first(Partition::new(0));
     let jetstream = async_nats::jetstream::new(client);
@@ -180,11 +182,11 @@ async fn a_full_journal_refuses_and_keeps_what_it_has() {
     let (_server, client) = server(folder.path(), 1).await;
     let small = Settings { journal_max_bytes: 100_000, ..settings(1) };
     let journal = Journal::open(client, &small).await.unwrap();
-    let publisher = Publisher::start(&journal, Duration::from_secs(10));
+    let publisher = Publisher::start(&journal, Duration::from_secs(10)).await.unwrap();
     let large = "x".repeat(1_000);
     let mut stored = 0;
     let refused = loop {
-        match publisher.publish(&customer("a"), one_person(&large)).await {
+        match publisher.publish(&customer("a"), one_person(&large), Ask::default()).await {
             Ok(_) => stored += 1,
             Err(error) => break error,
         }
@@ -198,7 +200,7 @@ async fn a_full_journal_refuses_and_keeps_what_it_has() {
     while large.bytes() <= max_message_bytes(&journal) {
         large.push(&Person { name: "n".into(), address: "x".repeat(4_000).into() });
     }
-    let error = publisher.publish(&customer("a"), large).await.unwrap_err();
+    let error = publisher.publish(&customer("a"), large, Ask::default()).await.unwrap_err();
     assert!(matches!(error, PublishError::TooLarge { .. }), "{error}");
 }
 

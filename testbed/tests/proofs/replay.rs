@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use sluice_journal::{
-    DeadLetters, Journal, Publisher, Settings,
+    Ask, DeadLetters, Journal, Publisher, Settings,
     dead::{ChangeError, Intent, ReplayError, Sought, State},
     subject::stream_name,
 };
@@ -163,10 +163,10 @@ async fn a_replay_that_was_killed_after_publishing_is_only_finished_by_the_next_
     let Sought::Absent(its_fence) = letters.seek(&mut second).await.unwrap() else { panic!("still nothing") };
     let new = letters.publish(&second, &its_fence).await.unwrap();
     // The customer's life goes on, and the server forgets the message's id.
-    let publisher = Publisher::start(&journal, Duration::from_secs(10));
+    let publisher = Publisher::start(&journal, Duration::from_secs(10)).await.unwrap();
     let mut other = MessageBuilder::new();
     other.push(&Person { name: "Grace".into(), address: "New York".into() });
-    publisher.publish(&"9".parse().unwrap(), other).await.unwrap();
+    publisher.publish(&"9".parse().unwrap(), other, Ask::default()).await.unwrap();
     forget_message_ids(&journal, new).await;
     let woken_up = async || match letters.publish(&intent, &fence).await {
         // Within the duplicate window it is told what stands there.

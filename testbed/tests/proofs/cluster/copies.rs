@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sluice_journal::{PublishError, Publisher, Settings, dead::Grave};
+use sluice_journal::{Ask, PublishError, Publisher, Settings, dead::Grave};
 use sluice_model::{MessageBuilder, Partition, Person, Position, Reason, Refusal};
 use sluice_testbed::nats_server::NatsServer;
 
@@ -31,12 +31,12 @@ async fn a_full_journal_refuses_and_what_it_took_is_read_whole_and_trimmed() {
     let (servers, client) = three(folder.path()).await;
     let _processes = NatsServer::start_all(servers).await.unwrap();
     let journal = open(&client, &Settings { journal_max_bytes: 200_000, ..settings(3) }).await;
-    let publisher = Publisher::start(&journal, Duration::from_secs(5));
+    let publisher = Publisher::start(&journal, Duration::from_secs(5)).await.unwrap();
     let customer = "a".parse().unwrap();
     let mut stored = Vec::new();
     let refused = loop {
-        match publisher.publish(&customer, one_person(&stored.len().to_string())).await {
-            Ok(id) => stored.push(id.position()),
+        match publisher.publish(&customer, one_person(&stored.len().to_string()), Ask::default()).await {
+            Ok(id) => stored.push(id.first.position()),
             Err(error) => break error,
         }
     };
@@ -51,7 +51,7 @@ async fn a_full_journal_refuses_and_what_it_took_is_read_whole_and_trimmed() {
     assert_eq!(journal.purge_below(stored[10]).await.unwrap(), 10);
     let bounds = journal.bounds(Partition::new(0)).await.unwrap();
     assert_eq!((bounds.first, bounds.last), (stored[10], *stored.last().unwrap()));
-    publisher.publish(&customer, one_person("again")).await.unwrap();
+    publisher.publish(&customer, one_person("again"), Ask::default()).await.unwrap();
 }
 
 #[tokio::test]

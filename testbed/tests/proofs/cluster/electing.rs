@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sluice_journal::{Journal, OpenError, Publisher, Settings, subject};
+use sluice_journal::{Ask, Journal, OpenError, Publisher, Settings, subject};
 use sluice_model::{MessageBuilder, Partition, PartitionCount, Person, Position};
 use sluice_shard::Flavor;
 use sluice_testbed::{FleetOptions, Process, nats_server::NatsServer, wait};
@@ -62,7 +62,7 @@ async fn publish_each_of(publisher: &Publisher, messages: u32, events: u32) -> P
             let address: String = noise.by_ref().take(4_000).collect();
             message.push(&Person { name: "a".into(), address: address.into() });
         }
-        last = Some(publisher.publish(&"a".parse().unwrap(), message).await.unwrap().position());
+        last = Some(publisher.publish(&"a".parse().unwrap(), message, Ask::default()).await.unwrap().first.position());
     }
     last.unwrap()
 }
@@ -131,7 +131,7 @@ async fn a_server_that_lags_and_is_left_alone_is_not_taken_for_a_journal_that_lo
     let (servers, client) = three(folder.path()).await;
     let mut processes = NatsServer::start_all(servers).await.unwrap();
     let journal = open(&client, &settings(3)).await;
-    let publisher = Publisher::start(&journal, Duration::from_secs(5));
+    let publisher = Publisher::start(&journal, Duration::from_secs(5)).await.unwrap();
     publish(&publisher, 10).await;
 
     let lags = (leader(&client, "JOURNAL-0").await.unwrap() + 1) % 3;

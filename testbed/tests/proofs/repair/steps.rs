@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use sluice_journal::{
-    Message, PublishError, Publisher,
+    Ask, Message, PublishError, Publisher,
     repair::{CopyError, Finished, JumpError, Lost, Origin, Standing, Way},
 };
 use sluice_model::{MessageBuilder, PartitionCount, Person};
@@ -33,10 +33,12 @@ fn person(name: &str) -> MessageBuilder {
 }
 
 async fn store(journal: &Journal, names: &[&str]) -> Vec<Position> {
-    let publisher = Publisher::start(journal, std::time::Duration::from_secs(5));
+    let publisher = Publisher::start(journal, std::time::Duration::from_secs(5)).await.unwrap();
     let mut stored = Vec::new();
     for name in names {
-        stored.push(publisher.publish(&"1".parse().unwrap(), person(name)).await.unwrap().position());
+        stored.push(
+            publisher.publish(&"1".parse().unwrap(), person(name), Ask::default()).await.unwrap().first.position(),
+        );
     }
     stored
 }
@@ -101,8 +103,8 @@ async fn an_empty_partition_jumps_and_one_that_holds_something_does_not_and_whil
     let folder = tempfile::tempdir().unwrap();
     let (mut server, journal) = server(folder.path()).await;
     let gate = journal.shut(ZERO()).await.unwrap();
-    let publisher = Publisher::start(&journal, std::time::Duration::from_secs(5));
-    let refused = publisher.publish(&"1".parse().unwrap(), person("a")).await.unwrap_err();
+    let publisher = Publisher::start(&journal, std::time::Duration::from_secs(5)).await.unwrap();
+    let refused = publisher.publish(&"1".parse().unwrap(), person("a"), Ask::default()).await.unwrap_err();
     assert!(matches!(refused, PublishError::Refused(_)) && journal.is_shut(ZERO()).await.unwrap(), "{refused}");
     Journal::open(journal.client().clone(), &Settings::default()).await.expect("services start, and so does a repair");
     gate.jump(at(5_000_000_000)).await.unwrap();

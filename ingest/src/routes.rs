@@ -1,0 +1,81 @@
+//! Every path of the service, and what all of them have in common.
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request},
+    http::{Method, StatusCode, Uri, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use sluice_service::{Problem, http, problem::ProblemCode};
+use tower_http::decompression::RequestDecompressionLayer;
+
+use crate::{app::App, bulk, openapi, person};
+
+/// The routes, with the client whose connection decides on readiness.
+pub fn routes(app: App, client: async_nats::Client) -> Router {
+    let ready = {
+        let app = app.clone();
+        move || {
+            let connected = client.connection_state() == async_nats::connection::State::Connected;
+            let open = app.publisher().is_ok();
+            async move { connected && open }
+        }
+    };
+    Router::new()
+        .route("/person", post(bulk::create_for_many))
+        .route("/person/{customer_id}", post(person::create))
+        .route("/person/{customer_id}/{id}", get(person::show))
+        .with_state(app)
+        // The handlers limit the body by themselves, after it is unpacked.
+        .layer(DefaultBodyLimit::disable())
+        .layer(RequestDecompressionLayer::new())
+        .merge(openapi::routes())
+        .merge(http::health(ready))
+        .method_not_allowed_fallback(wrong_method)
+        .fallback(nothing_here)
+        .layer(middleware::from_fn(observe))
+}
+
+/// Counts requests and their problems, and makes a problem document of every error that is none yet.
+async fn observe(request: Request, next: Next) -> Response {
+    let in_flight = metrics::gauge!("sluice_ingest_requests_in_flight");
+    in_flight.increment(1.0);
+    let response = next.run(request).await;
+    in_flight.decrement(1.0);
+    if response.status().as_u16() < 400 {
+        return response;
+    }
+    let response = if response.extensions().get::<ProblemCode>().is_some() { response } else { documented(&response) };
+    if let Some(ProblemCode(code)) = response.extensions().get() {
+        metrics::counter!("sluice_ingest_problems_total", "code" => code.clone()).increment(1);
+    }
+    response
+}
+
+/// What a layer of the library answered, as a problem document.
+fn documented(response: &Response) -> Response {
+    let status = response.status();
+    let (code, detail) = match status {
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            ("unsupported_encoding", "Content-Encoding may be gzip, zstd or identity".to_owned())
+        }
+        status => ("error", status.canonical_reason().unwrap_or("error").to_lowercase()),
+    };
+    let mut documented = Problem::new(status, code, detail).into_response();
+    if let Some(accepted) = response.headers().get(header::ACCEPT_ENCODING) {
+        documented.headers_mut().insert(header::ACCEPT_ENCODING, accepted.clone());
+    }
+    documented
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> Problem {
+    let detail = format!("{} does not take {method}; to create a person, POST to /person/{{customer_id}}", uri.path());
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+}
+
+async fn nothing_here(uri: Uri) -> Problem {
+    let detail = format!("there is nothing at {}; POST to /person/{{customer_id}}; /docs tells more", uri.path());
+    Problem::new(StatusCode::NOT_FOUND, "not_found", detail)
+}
