@@ -126,6 +126,7 @@ impl ServeArgs {
     /// Where the address is not to be listened on, or [`service::run`] fails.
     pub async fn run(self) -> anyhow::Result<()> {
         sluice_service::telemetry::init(&self.telemetry)?;
+        sluice_service::metrics::install()?;
         let (address, tokens) = (self.listen, self.access.tokens(self.listen)?);
         let shutdown = sluice_service::shutdown::on_signal()?;
         let listener = TcpListener::bind(address).await;

@@ -7,7 +7,7 @@ mod token_tests;
 
 use std::{
     sync::{Arc, OnceLock},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -25,6 +25,7 @@ use serde::de::DeserializeOwned;
 use sluice_model::CustomerId;
 use sluice_service::{
     Problem,
+    problem::ProblemCode,
     tokens::{Role, Tokens},
 };
 
@@ -180,6 +181,21 @@ async fn check_token(
 }
 
 async fn limit_time(request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let response = limited(request, next).await;
+    observed("http", begun, response.extensions().get::<ProblemCode>().map(|code| code.0.as_str()));
+    response
+}
+
+/// Counts an answer, and the problem that it tells.
+pub(crate) fn observed(face: &'static str, begun: Instant, problem: Option<&str>) {
+    metrics::histogram!("sluice_directory_request_seconds", "face" => face).record(begun.elapsed());
+    if let Some(code) = problem {
+        metrics::counter!("sluice_directory_problems_total", "face" => face, "code" => code.to_owned()).increment(1);
+    }
+}
+
+async fn limited(request: Request, next: Next) -> Response {
     // A task of its own, which goes on when the time is over or the caller is gone: a store operation that is dropped half
     // way could leave its transaction open on a connection that goes back to the pool.
     match tokio::time::timeout(REQUEST_LIMIT, tokio::spawn(next.run(request))).await {

@@ -3,7 +3,10 @@
 //! An error is an empty answer with the two headers of that API and one more, `Sluice-Problem`, that holds the same
 //! problem document as HTTP's.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use async_nats::{
     Client, HeaderMap,
@@ -19,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     answer::Directory,
     api::{self, AtQuery, subject},
+    http::observed,
 };
 
 /// The name under which NATS tools find us.
@@ -102,6 +106,7 @@ impl Face {
 
 async fn serve_one(directory: Arc<Directory>, client: &Client, question: Question, request: Request) {
     let subject = request.message.subject.as_str();
+    let begun = Instant::now();
     let (asked, payload) = (request.message.subject.clone(), request.message.payload.clone());
     // A task of its own, for the reason that the HTTP face has.
     let answering = tokio::spawn(async move { answer(&directory, question, &asked, &payload).await });
@@ -118,6 +123,7 @@ async fn serve_one(directory: Arc<Directory>, client: &Client, question: Questio
     };
     let largest = client.server_info().max_payload;
     let answer = answer.and_then(|json| if json.len() <= largest { Ok(json) } else { Err(too_large(&json, largest)) });
+    observed("nats", begun, answer.as_ref().err().map(|problem| problem.code.as_str()));
     let sent = match answer {
         Ok(json) => request.respond(Ok(json)).await,
         Err(problem) => {

@@ -101,6 +101,7 @@ impl DeadLetters {
         match ack.map_err(|e| JournalError::new(OPERATION, e))?.await {
             Ok(_) => {
                 fail_point!("bury.after");
+                metrics::counter!("sluice_dead_letters_total", "reason" => grave.refusal.reason.code()).increment(1);
                 tracing::warn!(event = %grave.id, reason = %grave.refusal.reason, "dead letter");
                 Ok(())
             }

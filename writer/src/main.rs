@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use sluice_service::{shutdown, telemetry};
+use sluice_service::{metrics, shutdown, telemetry};
 use sluice_writer::{
     Config,
     dead::{self, DeadCommand},
@@ -38,6 +38,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().command {
         Command::Run(config) => {
             telemetry::init(&config.telemetry)?;
+            metrics::install()?;
             let shutdown = shutdown::on_signal()?;
             let listener = TcpListener::bind(config.listen)
                 .await

@@ -78,6 +78,7 @@ async fn write(
             readers.spawn(Worker::new(Arc::clone(lanes), stop_reading.clone()).run(assignment));
             assigned
         });
+        readers.spawn(status.clone().observe(journal.clone(), stop_reading.clone()));
         let division =
             Division { partitions: journal.partitions().all().collect(), assigned: assigned.collect(), status };
         readers.spawn(division.run(membership.name().clone(), membership.follow(), stop_reading.clone()));

@@ -3,14 +3,20 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use axum::{Json, Router, extract::State, routing::get};
 use serde::Serialize;
+use sluice_journal::Journal;
 use sluice_model::{Partition, Position};
 use sluice_service::http;
+use tokio_util::sync::CancellationToken;
 
-use crate::lane::{Lane, LaneState};
+use crate::lane::{Lane, LaneState, observe};
+
+/// How often what `/metrics` tells of lanes and the journal is looked at. More often: questions to the server for nobody.
+const OBSERVE_EVERY: Duration = Duration::from_secs(2);
 
 /// What the process is doing, for those who ask from outside.
 #[derive(Clone, Default)]
@@ -65,6 +71,7 @@ impl Status {
     /// A lane has ended for good.
     pub fn retired(&self, retired: &Arc<Lane>) {
         self.inner().lanes.retain(|lane| !Arc::ptr_eq(lane, retired));
+        observe::ended(retired);
     }
 
     /// A partition's reader has started.
@@ -92,6 +99,27 @@ impl Status {
     pub fn is_ready(&self) -> bool {
         let inner = self.inner();
         inner.assigned.as_ref().is_some_and(|assigned| inner.reading == *assigned)
+    }
+
+    /// Keeps `/metrics` true: each lane's state, and what the journal holds of this process' partitions.
+    pub async fn observe(self, journal: Journal, stop: CancellationToken) {
+        while !sluice_service::shutdown::cancelled_within(&stop, OBSERVE_EVERY).await {
+            let (lanes, partitions) = {
+                let inner = self.inner();
+                (inner.lanes.clone(), inner.reading.clone())
+            };
+            lanes.iter().for_each(|lane| observe::now(lane));
+            for partition in partitions {
+                // Where the journal does not answer, what it said last stays.
+                if let Ok(bounds) = journal.bounds(partition).await {
+                    let labels = [("partition", partition.to_string())];
+                    #[allow(clippy::cast_precision_loss, reason = "what a person looks at needs no more than 53 bits")]
+                    let (messages, bytes) = (bounds.messages as f64, bounds.bytes as f64);
+                    metrics::gauge!("sluice_journal_messages", &labels).set(messages);
+                    metrics::gauge!("sluice_journal_bytes", &labels).set(bytes);
+                }
+            }
+        }
     }
 
     fn report(&self) -> Report {

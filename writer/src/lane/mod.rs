@@ -3,11 +3,13 @@
 //! - [`work`]: what a transaction stores, and the lane rule: may this shard take it?
 //! - [`queue`]: what the readers put in; fed or behind, joining.
 //! - [`task`]: the lane's life: connect, ask the shard how far it is, commit batch after batch.
+//! - [`observe`]: what of it is counted.
 //! - [`catch_up`]: a lane that is behind reads for itself, and joins.
 //!
 //! This file is the part that readers and the outside see.
 
 pub mod catch_up;
+pub mod observe;
 pub mod queue;
 pub mod task;
 pub mod work;
@@ -139,6 +141,17 @@ impl Lane {
     /// Whether a reader should wait before it feeds more.
     pub fn is_full(&self) -> bool {
         self.queue().is_full()
+    }
+
+    /// How many messages its shard lacks of what the readers have read: its worker's partitions taken together. `None` until
+    /// the shard has answered once.
+    pub fn behind(&self) -> Option<u64> {
+        let stored = self.health.borrow().stored.clone()?;
+        let readers = self.queue().reader_positions();
+        let behind = |(partition, next): (&Partition, &Position)| {
+            stored.get(partition).map_or(0, |stored| next.previous().get().saturating_sub(stored.position.get()))
+        };
+        Some(readers.iter().map(behind).sum())
     }
 
     /// Waits until there may be room; spurious at times.

@@ -20,7 +20,7 @@ use tokio::{sync::watch, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Lane, LaneState,
+    Lane, LaneState, observe,
     work::{Stored, Work},
 };
 use crate::{
@@ -337,8 +337,10 @@ impl Task {
             self.spare = work;
             return Ok(false);
         }
+        let begun = Instant::now();
         match self.store(shard, &mut work).await {
             Ok(()) => {
+                observe::committed(&self.lane, &work, begun.elapsed());
                 work.committed(&mut self.stored);
                 self.lane.set_stored(&self.stored);
                 self.tell(&mut work).await;

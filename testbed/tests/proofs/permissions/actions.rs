@@ -24,6 +24,7 @@ pub(super) enum Action {
     PublishToJournal,
     PublishFiller,
     ReadEvent,
+    ReadDead,
     Consume,
     PurgeJournal,
     PurgeDead,
@@ -113,6 +114,12 @@ impl Action {
                 let question = format!(r#"{{"last_by_subj":"{direct}"}}"#);
                 let answer = who.ask(&format!("$JS.API.STREAM.MSG.GET.{own}"), question).await;
                 answer.is_some_and(|answer| String::from_utf8_lossy(&answer.payload).contains(&direct))
+            }
+            Self::ReadDead => {
+                stage.jetstream.publish("dead.0.person.1.1", "x".into()).await.unwrap().await.unwrap();
+                let question = r#"{"last_by_subj":"dead.0.person.1.1"}"#;
+                let answer = who.ask("$JS.API.STREAM.MSG.GET.DEAD", question).await;
+                answer.is_some_and(|answer| String::from_utf8_lossy(&answer.payload).contains("dead.0.person.1.1"))
             }
             Self::Consume => {
                 let config = r#"{"name":"spy","ack_policy":"none","mem_storage":true}"#;

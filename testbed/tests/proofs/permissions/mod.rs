@@ -19,11 +19,12 @@ const O: NatsUser = NatsUser::Operator;
 const P: NatsUser = NatsUser::Publisher;
 
 /// Each action, and who may do it. Everybody else may not.
-const TABLE: [(Action, &[NatsUser]); 19] = [
+const TABLE: [(Action, &[NatsUser]); 20] = [
     (Action::PublishPerson, &[I, O, P]),
     (Action::PublishToJournal, &[I, O]),
     (Action::PublishFiller, &[O]),
-    (Action::ReadEvent, &[W, D, O]),
+    (Action::ReadEvent, &[I, W, D, O]),
+    (Action::ReadDead, &[W, D, O]),
     (Action::Consume, &[W, O]),
     (Action::PurgeJournal, &[W, O]),
     (Action::PurgeDead, &[O]),
