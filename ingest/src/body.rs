@@ -15,6 +15,10 @@ use tokio::time::{Instant, timeout};
 /// ourselves, it need not send.
 const BYTES_PER_SECOND: u64 = 1_024;
 
+/// How long the rest of a body is read that nobody wants. Less: clients see a broken connection instead of an answer. More: they are
+/// served for nothing.
+const DRAIN: Duration = Duration::from_secs(2);
+
 /// A body that is being received.
 pub struct Incoming {
     data: BodyDataStream,
@@ -57,6 +61,13 @@ impl Incoming {
         }
     }
 
+    /// Reads on for a while and keeps nothing: a client that is still sending hears the answer only if its connection is not
+    /// closed under it.
+    pub async fn drain(&mut self) {
+        let rest = async { while let Ok(Some(_)) = self.next().await {} };
+        let _ = timeout(DRAIN, rest).await;
+    }
+
     /// All of it.
     ///
     /// # Errors
@@ -70,6 +81,7 @@ impl Incoming {
             bytes += piece.len();
             whole.get_or_insert_with(|| BytesMut::from(&first[..])).extend_from_slice(&piece);
         }
+        self.drain().await;
         let detail = format!("the body has more than {max} bytes");
         Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail))
     }

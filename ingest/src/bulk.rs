@@ -157,6 +157,9 @@ impl Upload<'_> {
         while self.bytes_on_their_way > 0 {
             self.hear().await;
         }
+        if self.report.has_failed() {
+            body.drain().await;
+        }
         self.report.answer(ended)
     }
 

@@ -1,6 +1,9 @@
 //! `POST /person/{customer_id}`, and `GET /person/{customer_id}/{id}`, which the answer's `Location` names.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     Json,
@@ -61,7 +64,14 @@ pub async fn create(
         store(&app, &customer, message, ask).await?
     };
     let fate = match (wait, stored.fate) {
-        (Some(wait), Some(fate)) => fate.within(wait).await.map(|fate| (wait, fate)),
+        (Some(wait), Some(fate)) => {
+            let begun = Instant::now();
+            let fate = fate.within(wait).await;
+            if fate.is_some() {
+                metrics::histogram!("sluice_ingest_commit_seconds").record(begun.elapsed());
+            }
+            fate.map(|fate| (wait, fate))
+        }
         _ => None,
     };
     answer(&customer, stored.first, stored.replayed, fate)

@@ -367,7 +367,8 @@ impl Journal {
     /// # Errors
     /// Where JetStream does not answer.
     pub async fn message_of(&self, position: Position, customer: &CustomerId) -> Result<Option<Bytes>, JournalError> {
-        if position.partition() != self.partitions().of(customer) {
+        let partition = position.partition();
+        if partition != self.partitions().of(customer) || position == Position::before_first(partition) {
             return Ok(None);
         }
         let found = read::raw(self, position, "fetch a message").await?;

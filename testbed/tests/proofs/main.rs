@@ -10,6 +10,7 @@ mod directories;
 mod directory;
 mod disk;
 mod fail_points;
+mod front_door;
 mod frozen;
 mod group;
 mod identity;
