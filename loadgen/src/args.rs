@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sluice_directory::DirectoryArgs;
 use sluice_journal::Settings;
+use sluice_model::CustomerId;
 use sluice_service::{nats::NatsArgs, telemetry::TelemetryArgs};
 
 pub use crate::run_args::RunArgs;
@@ -90,6 +91,12 @@ pub struct VerifyArgs {
     /// writer that is merely busy looks like one that lost events. Too high: a writer that is gone is waited for.
     #[arg(long, default_value_t = 60)]
     pub wait_s: u64,
+    /// Check only what belongs on this shard, and only its rows: a row that stands elsewhere in place of there counts as missing.
+    #[arg(long, value_name = "NAME")]
+    pub shard: Option<String>,
+    /// Check only this customer's events and rows: a row under another customer counts as missing.
+    #[arg(long, value_name = "ID")]
+    pub customer: Option<CustomerId>,
     /// How many wrong ids of each kind are named; the totals count all of them.
     #[arg(long, default_value_t = 20)]
     pub list: usize,

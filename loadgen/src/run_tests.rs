@@ -1,7 +1,7 @@
 //! Runs over HTTP against a stand-in for ingest.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
@@ -41,6 +41,7 @@ struct Ingest {
     requests: AtomicU64,
     customers: Mutex<Vec<(String, usize)>>,
     keys: Mutex<HashMap<String, u64>>,
+    bodies: Mutex<HashSet<Vec<u8>>>,
 }
 
 type Answer = (StatusCode, HeaderMap, String);
@@ -70,6 +71,7 @@ async fn take(ingest: &Ingest, customer: Option<String>, headers: &HeaderMap, bo
     }
     let customer = customer.expect("a single person's path names the customer");
     ingest.customers.lock().unwrap().push((customer.clone(), body.len()));
+    ingest.bodies.lock().unwrap().insert(body.to_vec());
     if let Some(reason) = ingest.refusal(Some(&customer), body) {
         let broken = reason == Reason::MalformedJson;
         let status = if broken { StatusCode::BAD_REQUEST } else { StatusCode::UNPROCESSABLE_ENTITY };
@@ -226,6 +228,7 @@ async fn phases_run_one_after_the_other_and_are_told_apart() {
     assert_eq!(accepted, [20, 30, 10]);
     assert_eq!(summary.whole.accepted, 60);
     assert_eq!(ingest.requests.load(Ordering::Relaxed), 60);
+    assert_eq!(ingest.bodies.lock().unwrap().len(), 60, "no phase offers another one's persons again");
     assert_eq!(summary.phases[1].asked.concurrency, 2);
     assert!(summary.phases[0].part.seconds > 0.09 && summary.phases[2].part.seconds > 0.17);
 }
