@@ -1,4 +1,8 @@
-//! The closed loop: so many parcels in flight, and a new one begins only when another has ended.
+//! The load itself: parcels that start when the schedule says so (the open loop), or each when another has ended (the
+//! closed loop); either way no more than so many are in flight.
+//!
+//! In the open loop a parcel's latency is counted from the moment that it was meant to start at, also where it had to wait for a
+//! free place: a server that stalls makes every request long that fell into the stall, and not only those it happened to hold.
 
 use std::{
     iter,
@@ -6,16 +10,20 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use futures::{StreamExt, stream};
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    account::Book,
+    live::Live,
+    outcome::Answer,
     plan::{Parcel, Plan},
-    tally::{Failure, Tally},
+    schedule::Schedule,
+    tally::Tally,
     via_http::HttpTarget,
     via_nats::NatsTarget,
 };
@@ -30,7 +38,7 @@ pub enum Target {
 }
 
 impl Target {
-    async fn send(&self, parcel: Parcel<'_>) -> Result<(), Failure> {
+    async fn send(&self, parcel: &Parcel<'_>) -> Answer {
         match self {
             Self::Http(target) => target.send(parcel).await,
             Self::Nats(target) => target.send(parcel).await,
@@ -41,65 +49,99 @@ impl Target {
 /// One run's shared state.
 #[derive(Debug)]
 pub struct Load {
-    plan: Plan,
-    target: Target,
-    stop: CancellationToken,
-    next: AtomicU64,
-    done: AtomicU64,
+    /// What it offers.
+    pub plan: Plan,
+    /// Where to.
+    pub target: Target,
+    /// Nothing is begun after that.
+    pub stop: CancellationToken,
+    /// What is known while it runs.
+    pub live: Live,
+    /// What must and must not become a row.
+    pub book: Option<Book>,
+}
+
+/// One phase that is under way.
+#[derive(Debug)]
+struct Stage {
+    schedule: Schedule,
+    begun: Instant,
+    first: u64,
+    taken: AtomicU64,
+}
+
+/// What came of a parcel.
+struct Done {
+    intended: Instant,
+    lag: Duration,
+    answer: Answer,
 }
 
 impl Load {
-    /// A load that has not begun.
-    pub fn new(plan: Plan, target: Target, stop: CancellationToken) -> Self {
-        Self { plan, target, stop, next: AtomicU64::new(0), done: AtomicU64::new(0) }
-    }
-
-    /// Events that were accepted or failed so far.
-    pub fn done(&self) -> u64 {
-        self.done.load(Ordering::Relaxed)
-    }
-
-    /// Offers the whole plan, or what of it is begun before `stop`; what is in flight then is waited for.
+    /// Offers one phase, or what of it is begun before its end and before `stop`; what is in flight then is waited for. Its
+    /// parcels are numbered from `first`; also gives the first number that is free after it.
     ///
     /// # Panics
     /// Where one of its tasks does.
-    pub async fn offer(self: Arc<Self>, in_flight: usize) -> Tally {
+    pub async fn offer(self: Arc<Self>, schedule: Schedule, first: u64, in_flight: usize) -> (Tally, u64) {
+        let stage = Arc::new(Stage { schedule, begun: Instant::now(), first, taken: AtomicU64::new(0) });
         // A task per core: one connection's worth of work is small, and a task per request would be mostly scheduling.
         let tasks = std::thread::available_parallelism().map_or(1, usize::from).min(in_flight).max(1);
         let mut running = JoinSet::new();
         for task in 0..tasks {
             let share = in_flight / tasks + usize::from(task < in_flight % tasks);
-            running.spawn(self.clone().offer_share(share));
+            running.spawn(self.clone().offer_share(stage.clone(), share));
         }
         let mut total = Tally::default();
         for tally in running.join_all().await {
-            total.add(tally);
+            total.add(&tally);
         }
-        total
+        (total, first + stage.taken.load(Ordering::Relaxed))
     }
 
-    async fn offer_share(self: Arc<Self>, in_flight: usize) -> Tally {
-        let load = &self;
-        let numbers = iter::from_fn(|| load.take());
-        let mut outcomes = stream::iter(numbers).map(|number| load.send(number)).buffer_unordered(in_flight);
+    async fn offer_share(self: Arc<Self>, stage: Arc<Stage>, in_flight: usize) -> Tally {
+        let (load, stage) = (&self, &stage);
+        let parcels = iter::from_fn(|| load.take(stage));
+        let mut outcomes =
+            stream::iter(parcels).map(|(number, events)| load.send(stage, number, events)).buffer_unordered(in_flight);
         let mut tally = Tally::default();
-        while let Some((events, took, outcome)) = outcomes.next().await {
-            load.done.fetch_add(events.into(), Ordering::Relaxed);
-            tally.note(events, took, outcome);
+        while let Some(done) = outcomes.next().await {
+            if let Some(Done { intended, lag, answer }) = done {
+                tally.note(intended, lag, &answer);
+            }
         }
         tally
     }
 
-    fn take(&self) -> Option<u64> {
-        let number = (!self.stop.is_cancelled()).then(|| self.next.fetch_add(1, Ordering::Relaxed))?;
-        (number < self.plan.parcels()).then_some(number)
+    /// The next parcel of the phase: its number there, and how many events it holds.
+    fn take(&self, stage: &Stage) -> Option<(u64, u32)> {
+        if self.stop.is_cancelled() || stage.schedule.is_over(stage.begun.elapsed()) {
+            return None;
+        }
+        let number = stage.taken.fetch_add(1, Ordering::Relaxed);
+        stage.schedule.events_of(number).map(|events| (number, events))
     }
 
-    async fn send(&self, number: u64) -> (u32, Duration, Result<(), Failure>) {
-        let parcel = self.plan.parcel(number);
-        let events = parcel.events;
+    /// `None` where it was told to stop before the parcel was due.
+    async fn send(&self, stage: &Stage, number: u64, events: u32) -> Option<Done> {
+        let parcel = self.plan.parcel(stage.first + number, events);
+        let due = stage.schedule.intended(number).map(|offset| stage.begun + offset);
+        if let Some(due) = due {
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return None,
+                () = tokio::time::sleep_until(due) => {}
+            }
+        }
         let begun = Instant::now();
-        let outcome = self.target.send(parcel).await;
-        (events, begun.elapsed(), outcome)
+        let intended = due.unwrap_or(begun);
+        let lag = begun - intended;
+        let answer = self.target.send(&parcel).await;
+        debug_assert_eq!(answer.fates.len(), parcel.lines.len(), "every event has a fate");
+        self.live.note(lag, &answer);
+        if let Some(book) = &self.book {
+            book.note(&parcel.lines, &answer);
+        }
+        Some(Done { intended, lag, answer })
     }
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use sluice_loadgen::{
     args::{Cli, Command},
-    run, verify,
+    compare, run, verify,
 };
 use sluice_service::{shutdown, telemetry};
 
@@ -31,13 +31,17 @@ async fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.command {
         Command::Run(args) => {
             let stop = shutdown::on_signal()?;
-            let summary = run::run(args, stop.clone()).await?;
+            let summary = Box::pin(run::run(args, stop.clone())).await?;
             summary.tell(args.json)?;
             Ok(match summary {
-                summary if summary.failed > 0 => ExitCode::from(WRONG),
+                summary if summary.whole.failed > 0 => ExitCode::from(WRONG),
                 _ if stop.is_cancelled() => ExitCode::from(INTERRUPTED),
                 _ => ExitCode::SUCCESS,
             })
+        }
+        Command::Compare(args) => {
+            compare::run(args)?.tell(args.output())?;
+            Ok(ExitCode::SUCCESS)
         }
         // Interrupted, it simply ends: it changes nothing anywhere.
         Command::Verify(args) => {

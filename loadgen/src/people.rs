@@ -8,20 +8,13 @@ use fake::{
     },
 };
 use rand::{SeedableRng, rngs::StdRng};
-use sluice_model::{MessageBuilder, Person};
+use sluice_model::Person;
 
-/// A message with `count` random persons: the ones of this seed and parcel.
-///
-/// # Panics
-/// Where `count` is more than a message holds.
-pub fn message(seed: u64, parcel: u64, count: u32) -> Vec<u8> {
+/// Random persons without end, one after the other: the ones of this seed and parcel.
+pub fn people(seed: u64, parcel: u64) -> impl Iterator<Item = Person<'static>> {
     // Neighbouring seeds would share parcels if the two were only added.
     let mut random = StdRng::seed_from_u64(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ parcel);
-    let mut message = MessageBuilder::new();
-    for _ in 0..count {
-        message.push(&person(&mut random));
-    }
-    message.into_payload()
+    std::iter::repeat_with(move || person(&mut random))
 }
 
 fn person(random: &mut StdRng) -> Person<'static> {
@@ -36,21 +29,22 @@ fn person(random: &mut StdRng) -> Person<'static> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_same_seed_and_parcel_make_the_same_persons() {
-        assert_eq!(message(7, 3, 5), message(7, 3, 5));
-        assert_ne!(message(7, 3, 5), message(7, 4, 5));
-        assert_ne!(message(7, 3, 5), message(8, 3, 5));
+    fn first(seed: u64, parcel: u64, count: usize) -> Vec<Person<'static>> {
+        people(seed, parcel).take(count).collect()
     }
 
     #[test]
-    fn every_random_person_can_become_a_row() {
-        let customer = "42".parse().unwrap();
-        for parcel in 0..50 {
-            let payload = message(1, parcel, 20);
-            let people: Vec<_> = sluice_model::message::decode(&payload, &customer).collect();
-            assert_eq!(people.len(), 20);
-            assert!(people.iter().all(|person| person.as_ref().is_ok_and(|p| !p.name.is_empty())));
+    fn the_same_seed_and_parcel_make_the_same_persons() {
+        assert_eq!(first(7, 3, 5), first(7, 3, 5));
+        assert_ne!(first(7, 3, 5), first(7, 4, 5));
+        assert_ne!(first(7, 3, 5), first(8, 3, 5));
+    }
+
+    #[test]
+    fn every_random_person_can_become_a_row_and_none_is_taken_for_a_bad_one() {
+        for person in (0..50).flat_map(|parcel| first(1, parcel, 20)) {
+            assert!(person.check().is_ok() && !person.name.is_empty(), "{person:?}");
+            assert!(!person.name.starts_with(crate::bad::PREFIX), "{person:?}");
         }
     }
 }

@@ -30,6 +30,11 @@ impl Progress {
         Self { label, unit, total, bar, last_line: Mutex::new(Instant::now()) }
     }
 
+    /// So many are done; what was said last still holds.
+    pub fn to(&self, done: u64) {
+        self.bar.set_position(done);
+    }
+
     /// So many are done.
     pub fn at(&self, done: u64) {
         self.bar.set_position(done);

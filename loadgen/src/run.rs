@@ -1,157 +1,116 @@
 //! A run from start to summary.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    account::Book,
     args::{RunArgs, Via},
+    commits::Commits,
     connection,
+    live::Live,
     load::{Load, Target},
-    plan::Plan,
     progress::Progress,
-    summary::Summary,
+    schedule::Schedule,
+    summary::{PhaseSummary, Summary},
+    tally::Tally,
     via_http::HttpTarget,
     via_nats::NatsTarget,
 };
 
 /// How often the progress bar moves.
 const TICK: Duration = Duration::from_millis(200);
+/// How often what the bar says is worked out anew. More often: rates jump about.
+const SAY_EVERY: Duration = Duration::from_secs(1);
 
 /// Offers what the arguments say, or what of it is done before `stop`.
 ///
 /// # Errors
-/// Where the load cannot begin; requests that fail are part of the summary.
+/// Where the load cannot begin, or its account cannot be written; requests that fail are part of the summary.
 pub async fn run(args: &RunArgs, stop: CancellationToken) -> anyhow::Result<Summary> {
     args.check()?;
-    let in_flight = args.in_flight();
-    let target = match args.via {
-        Via::Http => Target::Http(HttpTarget::new(&args.url, in_flight, args.timeout())?),
+    let plan = args.plan(name());
+    let book = args.account.as_ref().map(|path| Book::open(path, plan.customers.len())).transpose()?;
+    let load = Load { plan, target: target(args).await?, stop, live: Live::default(), book };
+    let load = Arc::new(load);
+    let (mut whole, mut summaries, mut first) = (Tally::default(), Vec::new(), 0);
+    let phases = args.phases();
+    let begun = Instant::now();
+    for (index, (phase, in_flight)) in phases.iter().enumerate() {
+        let schedule = Schedule::new(phase, args.per_parcel());
+        let label =
+            if phases.len() > 1 { format!("phase {} of {}", index + 1, phases.len()) } else { "offering".into() };
+        let phase_begun = Instant::now();
+        let (tally, next) = watched(&load, schedule, first, *in_flight, &label).await;
+        first = next;
+        let took = phase_begun.elapsed();
+        // Of a run that was told to stop nothing more is said than what it did.
+        let due = schedule.events().filter(|_| !load.stop.is_cancelled());
+        let never = due.map_or(0, |events| events.saturating_sub(tally.offered()));
+        summaries.push(PhaseSummary::new(index, phase, *in_flight, &tally, took, never));
+        whole.add(&tally);
+        if load.stop.is_cancelled() {
+            break;
+        }
+    }
+    let took = begun.elapsed();
+    if let Some(book) = &load.book {
+        book.close(args.seed, &load.plan.customers)?;
+    }
+    Ok(Summary::new(args.via, args.seed, summaries, &whole, took))
+}
+
+async fn target(args: &RunArgs) -> anyhow::Result<Target> {
+    let in_flight = args.phases().iter().map(|(_, in_flight)| *in_flight).max().unwrap_or(1);
+    match args.via {
+        Via::Http => Ok(Target::Http(HttpTarget::new(&args.url, in_flight, args.timeout(), args.lines > 1)?)),
         Via::Nats => {
             let client = connection::connect(&args.nats).await?;
-            Target::Nats(NatsTarget::new(client, in_flight, args.timeout()))
+            let commits = if args.commit_every > 0 { Some(Arc::new(Commits::listen(&client).await?)) } else { None };
+            Ok(Target::Nats(NatsTarget::new(client, in_flight, args.timeout(), commits)))
         }
+    }
+}
+
+/// One phase under a progress bar: over its events, or over its time where nobody knows how many there will be.
+async fn watched(load: &Arc<Load>, schedule: Schedule, first: u64, in_flight: usize, label: &str) -> (Tally, u64) {
+    let progress = match (schedule.events(), schedule.seconds()) {
+        (Some(events), _) => Progress::begin(label, events, "events"),
+        (None, seconds) => Progress::begin(label, seconds.map_or(0, |seconds| seconds.as_secs()), "seconds"),
     };
-    let plan = Plan {
-        customers: args.customers(),
-        count: args.count,
-        events_per_parcel: args.events_per_message,
-        empty_body: args.empty_body,
-        seed: args.seed,
-    };
-    let load = Arc::new(Load::new(plan, target, stop));
-    let progress = Progress::begin("offering", args.count, "events");
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let begun = Instant::now();
-    let mut offer = std::pin::pin!(load.clone().offer(in_flight));
-    let tally = loop {
+    let (start, mut said, mut said_at) = (load.live.glance(), load.live.glance(), begun);
+    let mut offer = std::pin::pin!(load.clone().offer(schedule, first, in_flight));
+    let done = loop {
         tokio::select! {
-            tally = &mut offer => break tally,
-            _ = ticks.tick() => progress.at(load.done()),
+            done = &mut offer => break done,
+            _ = ticks.tick() => {}
         }
+        let at = match schedule.events() {
+            Some(_) => load.live.done() - start.done,
+            None => begun.elapsed().as_secs(),
+        };
+        if said_at.elapsed() < SAY_EVERY {
+            progress.to(at);
+            continue;
+        }
+        let now = load.live.glance();
+        progress.say(at, &now.tell(&said, said_at.elapsed()));
+        (said, said_at) = (now, Instant::now());
     };
-    let took = begun.elapsed();
     progress.end();
-    Ok(Summary::new(args.via, &tally, took))
+    done
 }
 
-#[cfg(test)]
-mod tests {
-    use std::sync::{
-        Mutex,
-        atomic::{AtomicU64, Ordering},
-    };
-
-    use axum::{
-        Router,
-        body::Bytes,
-        extract::{Path, State},
-        http::{HeaderMap, StatusCode},
-        routing::post,
-    };
-    use clap::Parser;
-    use tokio::net::TcpListener;
-
-    use super::*;
-    use crate::args::{Cli, Command};
-
-    /// Stands in for ingest: notes customers, answers every tenth request with 503.
-    #[derive(Default)]
-    struct Ingest {
-        requests: AtomicU64,
-        customers: Mutex<Vec<(String, usize)>>,
-    }
-
-    async fn person(
-        State(ingest): State<Arc<Ingest>>,
-        Path(customer): Path<String>,
-        headers: HeaderMap,
-        body: Bytes,
-    ) -> (StatusCode, &'static str) {
-        assert_eq!(headers["X-Customer-ID"], customer);
-        ingest.customers.lock().unwrap().push((customer, body.len()));
-        if ingest.requests.fetch_add(1, Ordering::Relaxed) % 10 == 9 {
-            return (StatusCode::SERVICE_UNAVAILABLE, "the journal is full");
-        }
-        (StatusCode::ACCEPTED, "{}")
-    }
-
-    async fn start(ingest: Arc<Ingest>) -> String {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let router = Router::new().route("/person/{customer}", post(person)).with_state(ingest);
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        url
-    }
-
-    fn args(line: &str) -> RunArgs {
-        let words = ["loadgen", "run"].into_iter().chain(line.split_whitespace());
-        match Cli::try_parse_from(words).unwrap().command {
-            Command::Run(args) => args,
-            Command::Verify(_) => unreachable!("the line says run"),
-        }
-    }
-
-    #[tokio::test]
-    async fn a_run_over_http_offers_every_event_once_and_counts_refusals_by_status() {
-        let ingest = Arc::new(Ingest::default());
-        let url = start(ingest.clone()).await;
-        let args = args(&format!("--url {url} --customers 1,2 --count 200 --concurrency 7"));
-        let summary = run(&args, CancellationToken::new()).await.unwrap();
-        assert_eq!((summary.accepted, summary.failed), (180, 20));
-        assert_eq!(summary.failures["503"], 20);
-        assert!(summary.latency_us.p50 > 0 && summary.latency_us.p50 <= summary.latency_us.max);
-        let customers = ingest.customers.lock().unwrap();
-        assert_eq!(customers.iter().filter(|(customer, _)| customer == "1").count(), 100);
-        assert_eq!(customers.iter().filter(|(customer, _)| customer == "2").count(), 100);
-        assert!(customers.iter().all(|(_, bytes)| *bytes > 0));
-    }
-
-    #[tokio::test]
-    async fn empty_bodies_are_empty() {
-        let ingest = Arc::new(Ingest::default());
-        let url = start(ingest.clone()).await;
-        run(&args(&format!("--url {url} --count 9 --empty-body")), CancellationToken::new()).await.unwrap();
-        assert!(ingest.customers.lock().unwrap().iter().all(|(_, bytes)| *bytes == 0));
-    }
-
-    #[tokio::test]
-    async fn a_stopped_run_tells_what_was_done() {
-        let url = start(Arc::default()).await;
-        let stop = CancellationToken::new();
-        stop.cancel();
-        let summary = run(&args(&format!("--url {url} --count 100000")), stop).await.unwrap();
-        assert_eq!((summary.accepted, summary.failed), (0, 0));
-    }
-
-    #[tokio::test]
-    async fn requests_that_nobody_answers_are_failures_and_not_an_error() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        drop(listener);
-        let summary = run(&args(&format!("--url {url} --count 5")), CancellationToken::new()).await.unwrap();
-        assert_eq!((summary.accepted, summary.failures["connect"]), (0, 5));
-    }
+/// What no other run is called.
+fn name() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!("{:x}-{:x}", now.as_nanos(), std::process::id())
 }

@@ -1,35 +1,113 @@
-//! How a run is told: a table for people, or one JSON object for programs.
+//! What a run did, as one JSON object. `loadgen run --json` prints it, `loadgen compare` compares two of them, and
+//! [`told`](crate::told) makes a table of it.
+//!
+//! The object has `via`, `seed`, every field of a [`Part`] for the run as a whole, and `phases`: for each phase `phase` (from 1),
+//! `asked` (what was asked of it) and a [`Part`]'s fields again. Times are in seconds, or in microseconds where the name ends in `_us`.
 
 use std::{collections::BTreeMap, time::Duration};
 
-use comfy_table::{CellAlignment, Table, presets};
+use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use crate::{args::Via, tally::Tally};
+use crate::{args::Via, phase::Phase, tally::Tally};
 
 /// What a run did.
 #[derive(Debug, Clone, Serialize)]
 pub struct Summary {
     /// The way in.
     pub via: &'static str,
-    /// Events that are stored.
-    pub accepted: u64,
-    /// Events that are not, or of which nobody knows.
-    pub failed: u64,
-    /// The latter by cause: an HTTP status, or a word.
-    pub failures: BTreeMap<String, u64>,
-    /// How long it took.
-    pub seconds: f64,
-    /// Accepted events per second.
-    pub rate: f64,
-    /// How long accepted requests took.
-    pub latency_us: Latency,
+    /// The seed of its persons.
+    pub seed: u64,
+    /// All phases together.
+    #[serde(flatten)]
+    pub whole: Part,
+    /// One for each phase that was begun.
+    pub phases: Vec<PhaseSummary>,
     /// What was said the first time, by cause.
     #[serde(skip)]
     pub examples: BTreeMap<String, String>,
 }
 
-/// Quantiles, in microseconds; all 0 where nothing was accepted.
+/// What one phase did.
+#[derive(Debug, Clone, Serialize)]
+pub struct PhaseSummary {
+    /// Its number, from 1.
+    pub phase: usize,
+    /// What was asked of it.
+    pub asked: Asked,
+    /// What came of that.
+    #[serde(flatten)]
+    pub part: Part,
+}
+
+/// What was asked of a phase; what nothing was said of is not there.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Asked {
+    /// Events per second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<f64>,
+    /// How long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
+    /// How many events.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+    /// Requests in flight at most.
+    pub concurrency: usize,
+}
+
+/// What a run or a phase did.
+#[derive(Debug, Clone, Serialize)]
+pub struct Part {
+    /// Events that are stored.
+    pub accepted: u64,
+    /// Events that are not, or of which nobody knows, or whose answer was wrong.
+    pub failed: u64,
+    /// The latter by cause: an HTTP status, or a word.
+    pub failures: BTreeMap<String, u64>,
+    /// Bad events (`--bad`) that were refused, as they should be.
+    pub rejected: u64,
+    /// Bad events in the journal (over NATS nobody refuses them); each has to become a dead letter.
+    pub bad_published: u64,
+    /// Requests that were begun; one that was sent twice counts once.
+    pub requests: u64,
+    /// Requests that were sent twice and answered the second time as the first time.
+    pub replayed: u64,
+    /// How long it took, to the last answer.
+    pub seconds: f64,
+    /// Accepted events per second.
+    pub rate: f64,
+    /// How long accepted requests took: from the start that was meant (open loop) to the acknowledgement of storage.
+    pub latency_us: Latency,
+    /// How far starts were behind what was meant; all 0 in the closed loop.
+    pub starts: Starts,
+    /// Of the requests that asked to be told of the commit.
+    pub commits: Commits,
+}
+
+/// How far starts were behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Starts {
+    /// Requests that started 5 ms or more after they were meant to. Their latency includes the wait.
+    pub late: u64,
+    /// The longest wait.
+    pub worst_lag_us: u64,
+    /// Events that were meant to start and did not before their phase was over. They are in no other count.
+    pub never: u64,
+}
+
+/// Of commits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Commits {
+    /// Requests that were told of the commit.
+    pub committed: u64,
+    /// Requests that were accepted, and were not told in time.
+    pub not_committed_in_time: u64,
+    /// How long it took from the start that was meant to the commit.
+    pub latency_us: Latency,
+}
+
+/// Quantiles, in microseconds; all 0 where there was nothing to measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Latency {
     /// The median.
@@ -46,84 +124,103 @@ pub struct Latency {
 }
 
 impl Summary {
-    /// Sums a run up.
-    pub fn new(via: Via, tally: &Tally, took: Duration) -> Self {
-        let seconds = took.as_secs_f64();
-        let quantile = |q| tally.latency_us.value_at_quantile(q);
-        #[allow(clippy::cast_precision_loss, reason = "a rate needs no more than 53 bits")]
-        let rate = if seconds > 0.0 { tally.accepted as f64 / seconds } else { 0.0 };
+    /// Sums a run up: all of it together, and its phases.
+    pub fn new(via: Via, seed: u64, phases: Vec<PhaseSummary>, tally: &Tally, took: Duration) -> Self {
+        let never = phases.iter().map(|phase| phase.part.starts.never).sum();
         Self {
             via: match via {
                 Via::Http => "http",
                 Via::Nats => "nats",
             },
-            accepted: tally.accepted,
-            failed: tally.failed(),
-            failures: tally.failures.iter().map(|(cause, failures)| (cause.clone(), failures.events)).collect(),
-            seconds,
-            rate,
-            latency_us: Latency {
-                p50: quantile(0.5),
-                p90: quantile(0.9),
-                p99: quantile(0.99),
-                p99_9: quantile(0.999),
-                max: tally.latency_us.max(),
-            },
+            seed,
+            whole: Part::new(tally, took, never),
+            phases,
             examples: tally.failures.iter().map(|(cause, found)| (cause.clone(), found.example.clone())).collect(),
         }
     }
+}
 
-    /// Prints it on standard output.
-    ///
-    /// # Errors
-    /// Where it cannot be made JSON.
-    #[allow(clippy::print_stdout, reason = "this is the command's report")]
-    pub fn tell(&self, json: bool) -> anyhow::Result<()> {
-        if json {
-            println!("{}", serde_json::to_string(self)?);
-        } else {
-            println!("{}", self.table());
-        }
-        Ok(())
-    }
-
-    fn table(&self) -> String {
-        let mut table = Table::new();
-        table.load_style(presets::UTF8_BORDERS_ONLY);
-        let way = if self.via == "http" { "over HTTP" } else { "over NATS" };
-        table.set_header(vec![way.to_owned(), format!("in {:.1} s", self.seconds)]);
-        table.add_row(vec!["accepted".to_owned(), self.accepted.to_string()]);
-        table.add_row(vec!["per second".to_owned(), format!("{:.0}", self.rate)]);
-        table.add_row(vec!["failed".to_owned(), self.failed.to_string()]);
-        for (cause, events) in &self.failures {
-            table.add_row(vec![format!("  {cause}"), events.to_string()]);
-        }
-        let Latency { p50, p90, p99, p99_9, max } = self.latency_us;
-        for (name, microseconds) in [("p50", p50), ("p90", p90), ("p99", p99), ("p99.9", p99_9), ("max", max)] {
-            table.add_row(vec![format!("latency {name}"), milliseconds(microseconds)]);
-        }
-        table.column_mut(1).expect("there are two columns").set_cell_alignment(CellAlignment::Right);
-        let examples = self.examples.iter().map(|(cause, said)| format!("\nfirst {cause}: {}", said.trim()));
-        std::iter::once(table.to_string()).chain(examples).collect()
+impl PhaseSummary {
+    /// Sums a phase up, `never` of whose events did not start.
+    pub fn new(index: usize, phase: &Phase, concurrency: usize, tally: &Tally, took: Duration, never: u64) -> Self {
+        let asked = Asked { rate: phase.rate, seconds: phase.seconds, count: phase.count, concurrency };
+        Self { phase: index + 1, asked, part: Part::new(tally, took, never) }
     }
 }
 
-fn milliseconds(microseconds: u64) -> String {
-    format!("{}.{:03} ms", microseconds / 1_000, microseconds % 1_000)
+impl Part {
+    fn new(tally: &Tally, took: Duration, never: u64) -> Self {
+        let seconds = took.as_secs_f64();
+        #[allow(clippy::cast_precision_loss, reason = "a rate needs no more than 53 bits")]
+        let rate = if seconds > 0.0 { tally.accepted as f64 / seconds } else { 0.0 };
+        Self {
+            accepted: tally.accepted,
+            failed: tally.failed(),
+            failures: tally.failures.iter().map(|(cause, failures)| (cause.clone(), failures.events)).collect(),
+            rejected: tally.rejected,
+            bad_published: tally.bad_published,
+            requests: tally.requests,
+            replayed: tally.replayed,
+            seconds,
+            rate,
+            latency_us: Latency::of(&tally.latency_us),
+            starts: Starts {
+                late: tally.late,
+                worst_lag_us: u64::try_from(tally.worst_lag.as_micros()).unwrap_or(u64::MAX),
+                never,
+            },
+            commits: Commits {
+                committed: tally.commit_us.len(),
+                not_committed_in_time: tally.not_committed_in_time,
+                latency_us: Latency::of(&tally.commit_us),
+            },
+        }
+    }
+}
+
+impl Latency {
+    fn of(histogram: &Histogram<u64>) -> Self {
+        let quantile = |q| histogram.value_at_quantile(q);
+        Self {
+            p50: quantile(0.5),
+            p90: quantile(0.9),
+            p99: quantile(0.99),
+            p99_9: quantile(0.999),
+            max: histogram.max(),
+        }
+    }
+
+    /// Each quantile under its name.
+    pub fn named(&self) -> [(&'static str, u64); 5] {
+        [("p50", self.p50), ("p90", self.p90), ("p99", self.p99), ("p99.9", self.p99_9), ("max", self.max)]
+    }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
-    use crate::tally::Failure;
+    use crate::tally::tests::note;
 
-    fn summary() -> Summary {
+    /// A run of two phases; the first did everything.
+    pub(crate) fn summary() -> Summary {
         let mut tally = Tally::default();
         for milliseconds in 1..=100 {
-            tally.note(1, Duration::from_millis(milliseconds), Ok(()));
+            note(&mut tally, 1, Duration::from_millis(milliseconds), None);
         }
-        tally.note(1, Duration::ZERO, Err(Failure { cause: "503".into(), detail: "full\n".into() }));
-        Summary::new(Via::Nats, &tally, Duration::from_secs(2))
+        note(&mut tally, 1, Duration::ZERO, Some(("503", "full\n")));
+        let open = Phase { rate: Some(50.5), seconds: Some(2.0), ..Phase::default() };
+        let phases = vec![
+            PhaseSummary::new(0, &open, 7, &tally, Duration::from_secs(2), 9),
+            PhaseSummary::new(
+                1,
+                &Phase { count: Some(1), ..Phase::default() },
+                7,
+                &Tally::default(),
+                Duration::ZERO,
+                0,
+            ),
+        ];
+        Summary::new(Via::Nats, 3, phases, &tally, Duration::from_secs(2))
     }
 
     #[test]
@@ -137,22 +234,35 @@ mod tests {
         let p50 = json["latency_us"]["p50"].as_u64().unwrap();
         assert!((49_900..=50_100).contains(&p50), "{p50}");
         assert!(json["latency_us"]["p99.9"].as_u64().unwrap() >= 99_900);
-        let keys: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
-        assert_eq!(keys, ["accepted", "failed", "failures", "latency_us", "rate", "seconds", "via"]);
-    }
-
-    #[test]
-    fn the_table_names_each_cause_and_what_was_said_first() {
-        let text = summary().table();
-        for wanted in ["accepted", "100", "  503", "latency p99.9", "first 503: full"] {
-            assert!(text.contains(wanted), "{wanted:?} is not in\n{text}");
-        }
-        assert_eq!(milliseconds(1_002), "1.002 ms");
+        let part = [
+            "accepted",
+            "bad_published",
+            "commits",
+            "failed",
+            "failures",
+            "latency_us",
+            "rate",
+            "rejected",
+            "replayed",
+            "requests",
+            "seconds",
+            "starts",
+        ];
+        let keys = |json: &serde_json::Value| json.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        let with = |more: &[&str]| {
+            let mut keys: Vec<_> = part.iter().chain(more).map(ToString::to_string).collect();
+            keys.sort();
+            keys
+        };
+        assert_eq!(keys(&json), with(&["phases", "seed", "via"]));
+        assert_eq!(keys(&json["phases"][0]), with(&["asked", "phase"]));
+        assert_eq!(json["phases"][0]["asked"], serde_json::json!({ "rate": 50.5, "seconds": 2.0, "concurrency": 7 }));
+        assert_eq!((&json["starts"]["never"], &json["phases"][1]["phase"]), (&9.into(), &2.into()));
     }
 
     #[test]
     fn a_run_without_success_has_no_latency() {
-        let nothing = Summary::new(Via::Http, &Tally::default(), Duration::ZERO);
+        let nothing = Summary::new(Via::Http, 1, Vec::new(), &Tally::default(), Duration::ZERO).whole;
         assert_eq!((nothing.latency_us.p50, nothing.latency_us.max, nothing.rate), (0, 0, 0.0));
     }
 }

@@ -3,8 +3,9 @@
 //! It shares with the pipeline only the types, the journal's reader and the shards' connections; which rows there have
 //! to be it works out again from the journal's bytes. Read in this order:
 //!
-//! 1. [`ledger`]: what is expected against what stands there; no I/O. It keeps its events in `events`, judges them in
-//!    `judge`, and gives [`findings`].
+//! 1. [`ledger`]: what is expected against what stands there; no I/O. It compares sums first ([`survey`], `sums`, `sight`): where those of a
+//!    bucket of ids agree, all of its rows are proven to be right, and nothing of them is kept. Only for the others everything is read
+//!    a second time; the ledger keeps their events in `events`, judges them in `judge`, and gives [`findings`].
 //! 2. [`expect`]: fills the ledger from the journal.
 //! 3. [`homes`]: and with each customer's route; [`repaired`]: what repairs of the journal left behind.
 //! 4. [`fleet`]: the shards' connections; shows the ledger every row.
@@ -23,6 +24,9 @@ pub mod ledger;
 mod ledger_tests;
 pub mod repaired;
 pub mod report;
+mod sight;
+mod sums;
+pub mod survey;
 
 use std::time::Duration;
 
@@ -35,6 +39,8 @@ use crate::{args::VerifyArgs, connection, progress::Progress};
 use fleet::Fleet;
 use ledger::Ledger;
 use report::Report;
+use sums::BUCKETS;
+use survey::Selection;
 
 /// How long the journal's servers may elect a leader. Longer than they do when one was lost.
 const JOURNAL_LIMIT: Duration = Duration::from_secs(20);
@@ -57,39 +63,80 @@ pub async fn run(args: &VerifyArgs) -> anyhow::Result<Report> {
     let directory = Directory::from_args(&args.directory, &client).context("reach the directory")?;
     let journal = Journal::open_within(client, &args.journal, JOURNAL_LIMIT).await.context("open the journal")?;
     if directory.names_shards_late().await.context("ask the directory")? {
-        let nobody = Fleet::new(&[], journal.id());
-        homes::introduce(&mut read_untrimmed(&journal, &nobody).await?.0, &directory).await?;
+        let mut nobodys = Ledger::survey(journal.partitions(), Vec::new(), Selection::default());
+        read_untrimmed(&journal, &mut nobodys).await?;
+        homes::introduce(&mut nobodys, &directory).await?;
     }
     let shards = directory.shards().await.context("ask the directory for the shards")?;
     let mut fleet = Fleet::new(&shards, journal.id());
+    let shard = args.shard.as_ref().map(|shard| fleet.select(shard)).transpose()?;
+    let selection = Selection { customer: args.customer.clone(), shard };
+    let mut ledger = Ledger::survey(journal.partitions(), fleet.names(), selection);
+    note_repairs(&journal, &mut ledger).await?;
+    if shard.is_some() {
+        // Whose events belong there has to be known before they are noted.
+        read_untrimmed(&journal, &mut ledger).await?;
+        homes::resolve(&mut ledger, &directory).await?;
+    }
 
-    let (mut ledger, read_through) = read_untrimmed(&journal, &fleet).await?;
+    let read_through = read_untrimmed(&journal, &mut ledger).await?;
     let wait = Duration::from_secs(args.wait_s);
     let outcome = drain::wait(&mut ledger, &mut fleet, &journal, &directory, wait).await?;
     fleet.show_rows(&mut ledger).await?;
-    read_later(&journal, &mut ledger, &read_through).await?;
-    homes::resolve(&mut ledger, &directory).await?;
     // Last of all: a row and a dead letter of the same event are one too many, whichever came first.
-    let dead_letters = bury(&mut ledger, &journal).await?;
+    let mut dead_letters = bury(&mut ledger, &journal).await?;
+    if !ledger.is_proven() {
+        tracing::info!("some sums differ, or there is load: reading again what has to be looked at one by one");
+        read_closer(&journal, &mut ledger, &read_through).await?;
+        fleet.show_rows(&mut ledger).await?;
+        read_later(&journal, &mut ledger, &read_through).await?;
+        homes::resolve(&mut ledger, &directory).await?;
+        dead_letters = bury(&mut ledger, &journal).await?;
+    }
     Ok(Report::new(ledger.close(args.list), outcome, dead_letters))
 }
 
-/// [`read_all`] into an empty ledger; begins again where the journal was trimmed under it.
-async fn read_untrimmed(journal: &Journal, fleet: &Fleet) -> anyhow::Result<(Ledger, Vec<Position>)> {
+/// Surveys the journal as it is now, from the beginning; begins again where it is trimmed meanwhile. Gives each partition's last
+/// position.
+async fn read_untrimmed(journal: &Journal, ledger: &mut Ledger) -> anyhow::Result<Vec<Position>> {
     for _ in 0..TRIMMED_TRIES {
-        let mut ledger = Ledger::new(journal.partitions(), fleet.names());
-        note_repairs(journal, &mut ledger).await?;
-        match read_all(journal, &mut ledger).await {
-            Err(error) if matches!(error.downcast_ref(), Some(ReadError::Trimmed { .. })) => {
-                tracing::warn!(
-                    error = &*error as &dyn std::error::Error,
-                    "the journal is being trimmed: from the beginning"
-                );
-            }
-            read => return Ok((ledger, read?)),
+        ledger.begin_survey(BUCKETS);
+        // Dead letters that are known before need no closer look.
+        bury(ledger, journal).await?;
+        if let Some(read_through) = unless_trimmed(read_all(journal, ledger, None).await)? {
+            ledger.read_through(&read_through);
+            return Ok(read_through);
         }
     }
-    anyhow::bail!("the journal was trimmed {TRIMMED_TRIES} times while it was read; verify it when there is less load")
+    Err(too_often())
+}
+
+/// Reads again what was surveyed, for a closer look, if there has to be one; begins again where it is trimmed meanwhile.
+async fn read_closer(journal: &Journal, ledger: &mut Ledger, read_through: &[Position]) -> anyhow::Result<()> {
+    for _ in 0..TRIMMED_TRIES {
+        if !ledger.look_closer() || unless_trimmed(read_all(journal, ledger, Some(read_through)).await)?.is_some() {
+            return Ok(());
+        }
+    }
+    Err(too_often())
+}
+
+/// `None` where the journal was trimmed.
+fn unless_trimmed<T>(read: anyhow::Result<T>) -> anyhow::Result<Option<T>> {
+    match read {
+        Err(error) if matches!(error.downcast_ref(), Some(ReadError::Trimmed { .. })) => {
+            let error = &*error as &dyn std::error::Error;
+            tracing::warn!(error, "the journal is being trimmed: from the beginning");
+            Ok(None)
+        }
+        read => read.map(Some),
+    }
+}
+
+fn too_often() -> anyhow::Error {
+    anyhow::anyhow!(
+        "the journal was trimmed {TRIMMED_TRIES} times while it was read; verify it when there is less load"
+    )
 }
 
 /// Notes what was lost, and repaired since: by the record of repairs, and by nothing else.
@@ -107,20 +154,28 @@ async fn note_repairs(journal: &Journal, ledger: &mut Ledger) -> anyhow::Result<
     Ok(())
 }
 
-/// Notes every event that the journal holds now; gives each partition's last position.
-async fn read_all(journal: &Journal, ledger: &mut Ledger) -> anyhow::Result<Vec<Position>> {
-    let mut bounds = Vec::new();
+/// Notes every event that the journal holds now, or holds of what it held up to `through`; gives each partition's last position.
+async fn read_all(
+    journal: &Journal,
+    ledger: &mut Ledger,
+    through: Option<&[Position]>,
+) -> anyhow::Result<Vec<Position>> {
+    let mut ranges = Vec::new();
     for partition in journal.partitions().all() {
-        bounds.push(journal.bounds(partition).await?);
+        let bounds = journal.bounds(partition).await?;
+        let last = through.map_or(bounds.last, |through| through[partition.index()]);
+        ranges.push((partition, bounds.first, last));
     }
-    let progress = Progress::begin("reading the journal", bounds.iter().map(|b| b.messages).sum(), "messages");
+    let messages = ranges.iter().map(|(_, first, last)| last.next().get().saturating_sub(first.get())).sum();
+    let label = if through.is_some() { "reading the journal again" } else { "reading the journal" };
+    let progress = Progress::begin(label, messages, "messages");
     let mut done = 0;
-    for (partition, bounds) in journal.partitions().all().zip(&bounds) {
-        ledger.begin(partition, bounds.first);
-        expect::read(journal, bounds.first, bounds.last, ledger, &progress, &mut done).await?;
+    for (partition, first, last) in &ranges {
+        ledger.begin(*partition, *first);
+        expect::read(journal, *first, *last, ledger, &progress, &mut done).await?;
     }
     progress.end();
-    Ok(bounds.iter().map(|bounds| bounds.last).collect())
+    Ok(ranges.iter().map(|(_, _, last)| *last).collect())
 }
 
 /// Notes what came since, if rows were found that only such events can explain.
@@ -149,7 +204,7 @@ async fn bury(ledger: &mut Ledger, journal: &Journal) -> anyhow::Result<u64> {
         // Where a position was given twice, a letter may be of what stood there before. One without a stamp is taken at its word.
         let dated = letter.stamp != 0 && ledger.repaired.touches(position);
         if !dated || journal.stamp(position).await?.is_none_or(|stamp| stamp == letter.stamp) {
-            ledger.bury(letter.id);
+            ledger.bury_of(letter.id, Some(&letter.customer));
         }
     }
     Ok(letters.len() as u64)

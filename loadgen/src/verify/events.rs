@@ -53,8 +53,7 @@ pub(super) enum Place {
 
 /// One partition's events, in the order of their ids.
 ///
-/// An event takes 13 bytes (id 8, customer 4, marks 1), and up to twice that while the lists grow: ten million
-/// events are checked in about 130 to 260 MB.
+/// An event takes 13 bytes (id 8, customer 4, marks 1), and up to twice that while the lists grow.
 #[derive(Debug, Clone)]
 pub(super) struct Events {
     first: Position,
@@ -69,6 +68,11 @@ impl Events {
         Self { first: Position::first(partition), ids: Vec::new(), customers: Vec::new(), marks: Vec::new() }
     }
 
+    /// Forgets every event; what the journal still holds begins where it began.
+    pub(super) fn clear(&mut self) {
+        (self.ids, self.customers, self.marks) = (Vec::new(), Vec::new(), Vec::new());
+    }
+
     /// Says where what the journal still holds begins.
     pub(super) fn begin(&mut self, first: Position) {
         self.first = first;
@@ -80,6 +84,12 @@ impl Events {
         self.ids.push(id.get());
         self.customers.push(customer);
         self.marks.push(marks);
+    }
+
+    /// How many there are.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.ids.len()
     }
 
     pub(super) fn find(&self, id: EventId) -> Place {

@@ -17,7 +17,10 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const TELL_EVERY: u64 = 1_000;
 
 /// Every registered shard.
-pub struct Fleet(Vec<Member>);
+pub struct Fleet {
+    members: Vec<Member>,
+    selected: Option<usize>,
+}
 
 struct Member {
     identity: Identity,
@@ -36,12 +39,23 @@ impl Fleet {
             address: entry.address.clone(),
             connection: None,
         };
-        Self(shards.iter().map(member).collect())
+        Self { members: shards.iter().map(member).collect(), selected: None }
+    }
+
+    /// From now on only this shard is asked anything; gives its index.
+    ///
+    /// # Errors
+    /// Where there is none of that name.
+    pub fn select(&mut self, shard: &str) -> anyhow::Result<usize> {
+        let selected = self.members.iter().position(|member| member.identity.shard == shard);
+        let selected = selected.with_context(|| format!("the directory lists no shard {shard}"))?;
+        self.selected = Some(selected);
+        Ok(selected)
     }
 
     /// Their names, in order.
     pub fn names(&self) -> Vec<String> {
-        self.0.iter().map(|member| member.identity.shard.clone()).collect()
+        self.members.iter().map(|member| member.identity.shard.clone()).collect()
     }
 
     /// How far each is, in order.
@@ -49,8 +63,14 @@ impl Fleet {
     /// # Errors
     /// Where waiting does not mend a shard: a bad password, another identity.
     pub async fn positions(&mut self) -> anyhow::Result<Vec<Stored>> {
-        let mut answers = Vec::with_capacity(self.0.len());
-        for answer in join_all(self.0.iter_mut().map(Member::positions)).await {
+        let mut answers = Vec::with_capacity(self.members.len());
+        let selected = self.selected;
+        let ask = async |(shard, member): (usize, &mut Member)| match selected {
+            // It owes nothing that anybody wants to know of.
+            Some(selected) if selected != shard => Ok(BTreeMap::new()),
+            _ => member.positions().await,
+        };
+        for answer in join_all(self.members.iter_mut().enumerate().map(ask)).await {
             match answer {
                 Err(error) if is_hopeless(&error) => return Err(error),
                 answer => answers.push(answer),
@@ -64,7 +84,9 @@ impl Fleet {
     /// # Errors
     /// Where a shard cannot be read to its end: half of its rows would say nothing.
     pub async fn show_rows(&mut self, ledger: &mut Ledger) -> anyhow::Result<()> {
-        for (shard, member) in self.0.iter_mut().enumerate() {
+        let selected = self.selected;
+        let is_meant = |shard: usize| selected.is_none_or(|selected| selected == shard);
+        for (shard, member) in self.members.iter_mut().enumerate().filter(|(shard, _)| is_meant(*shard)) {
             member.show_rows(shard, ledger).await?;
         }
         Ok(())

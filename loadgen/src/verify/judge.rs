@@ -9,6 +9,7 @@ use super::{
     events::{Events, Marks},
     findings::{Findings, Kind, ShardFindings},
     ledger::{Ledger, Row, Standing},
+    sight::Sight,
 };
 
 impl Ledger {
@@ -23,6 +24,12 @@ impl Ledger {
         }
         self.judge_events(&mut findings);
         findings.wrong.sort_by_key(|wrong| (wrong.kind, wrong.id));
+        if let Sight::Closer(closer) = &self.sight {
+            findings.not_examined = closer.left_out;
+        }
+        if let Some(selected) = self.selection.shard {
+            findings.shards = vec![findings.shards.swap_remove(selected)];
+        }
         findings
     }
 
@@ -49,6 +56,9 @@ impl Ledger {
 
     fn judge_events(&self, findings: &mut Findings) {
         for (id, customer, marks) in self.partitions.iter().flat_map(Events::iter) {
+            if self.is_elsewhere(customer) {
+                continue;
+            }
             let home = self.home(customer);
             if marks.any(Marks::ROW) && marks.any(Marks::DEAD.and(Marks::REFUSED)) {
                 findings.note(Kind::Doubled, home, || (self.name(customer), id, dead_row(id, marks)));
@@ -79,8 +89,15 @@ impl Ledger {
     fn demanded(&self) -> u64 {
         // A copy is demanded in place of what it is a copy of.
         let not_demanded = Marks::LATE.and(Marks::COPIED);
-        let demanded = |events: &Events| events.iter().filter(|(_, _, marks)| !marks.any(not_demanded)).count() as u64;
-        self.partitions.iter().map(demanded).sum()
+        let is_demanded =
+            |(_, customer, marks): &(i64, u32, Marks)| !marks.any(not_demanded) && !self.is_elsewhere(*customer);
+        let demanded = |events: &Events| events.iter().filter(is_demanded).count() as u64;
+        let unseen = match &self.sight {
+            Sight::All => 0,
+            Sight::Survey(survey) => survey.events,
+            Sight::Closer(closer) => closer.proven,
+        };
+        unseen + self.partitions.iter().map(demanded).sum::<u64>()
     }
 
     fn standings(&self) -> Vec<ShardFindings> {

@@ -1,5 +1,8 @@
 //! What is expected against what stands there. No I/O, and no order: events, homes, dead letters and rows may be noted
 //! in any order before [`Ledger::close`] (in the room beside this one) judges them.
+//!
+//! A survey looks at sums first, and at single events only where those differ ([`Ledger::look_closer`]). It knows an order: dead
+//! letters that there are already, events, homes, rows, further dead letters.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -11,16 +14,23 @@ use sluice_model::{CustomerId, EventId, Partition, PartitionCount, Position};
 use super::{
     events::{Events, Marks, NOBODY, Place},
     repaired::Repaired,
+    sight::Sight,
+    sums::Entry,
+    survey::Selection,
 };
 
 /// Every event of the journal, every customer's home, and what was found of rows and dead letters.
 ///
-/// It takes 13 to 26 bytes an event, 16 for a row that is not where it was expected, and about 150 for a customer.
+/// It takes about 150 bytes for a customer and 16 for a dead letter. A survey takes 24 MiB besides, whatever the number of events;
+/// a closer look (or a ledger that is no survey) 13 to 26 bytes for each event that it looks at, and 16 for a row that is not where it
+/// was expected.
 #[derive(Debug)]
 pub struct Ledger {
     pub(super) partitions: Vec<Events>,
-    late: bool,
-    customers: Vec<Customer>,
+    pub(super) sight: Sight,
+    pub(super) selection: Selection,
+    pub(super) late: bool,
+    pub(super) customers: Vec<Customer>,
     numbers: HashMap<Arc<str>, u32>,
     pub(super) shards: Vec<Standing>,
     /// Rows that were not what was expected when they were shown; judged in the end.
@@ -30,11 +40,13 @@ pub struct Ledger {
 }
 
 #[derive(Debug)]
-struct Customer {
+pub(super) struct Customer {
     name: Arc<str>,
     home: Option<u32>,
     /// The last position of theirs; `None` for a name that only rows bear.
     last: Option<Position>,
+    /// Events without a dead letter; counted by a survey.
+    pub(super) open: u64,
 }
 
 #[derive(Debug)]
@@ -60,6 +72,8 @@ impl Ledger {
             |name| Standing { name, rows: 0, before_journal: 0, before_repair: 0, customers: HashSet::new() };
         Self {
             partitions: partitions.all().map(Events::new).collect(),
+            sight: Sight::All,
+            selection: Selection::default(),
             late: false,
             customers: Vec::new(),
             numbers: HashMap::new(),
@@ -79,15 +93,36 @@ impl Ledger {
     /// # Panics
     /// Where a partition's positions do not grow, or the partition is not one of this journal.
     pub fn expect(&mut self, at: Position, customer: Option<&CustomerId>, events: impl IntoIterator<Item = bool>) {
+        if !self.selects(customer) {
+            return;
+        }
         let number = customer.map_or(NOBODY, |customer| self.number(customer.as_str()));
         if let Some(customer) = self.customers.get_mut(number as usize) {
             customer.last = customer.last.max(Some(at));
         }
         let late = if self.late { Marks::LATE } else { Marks::default() };
-        let partition = &mut self.partitions[at.partition().index()];
+        let is_elsewhere = self.is_elsewhere(number);
+        // One whose home is not known yet may turn out to belong there.
+        if is_elsewhere && self.home(number).is_some() && matches!(self.sight, Sight::Survey(_)) {
+            return;
+        }
+        let given_twice = self.repaired.touches(at);
         for (index, can_become_a_row) in events.into_iter().enumerate() {
-            let marks = if can_become_a_row { late } else { late.and(Marks::REFUSED) };
-            partition.push(at.event(index), number, marks);
+            let id = at.event(index);
+            match &mut self.sight {
+                Sight::Survey(survey) => {
+                    if survey.expect(id, number, can_become_a_row, given_twice)
+                        && let Some(customer) = self.customers.get_mut(number as usize)
+                    {
+                        customer.open += 1;
+                    }
+                }
+                Sight::Closer(closer) if !closer.sees(id.get()) => closer.proven += u64::from(!is_elsewhere),
+                _ => {
+                    let marks = if can_become_a_row { late } else { late.and(Marks::REFUSED) };
+                    self.partitions[at.partition().index()].push(id, number, marks);
+                }
+            }
         }
     }
 
@@ -133,6 +168,22 @@ impl Ledger {
 
     /// Notes a dead letter; those of events that the ledger does not hold are of no interest to it.
     pub fn bury(&mut self, id: EventId) {
+        self.bury_of(id, None);
+    }
+
+    /// [`Ledger::bury`], where it is known whose the event is.
+    pub fn bury_of(&mut self, id: EventId, customer: Option<&str>) {
+        if let Sight::Survey(survey) = &mut self.sight {
+            if survey.bury(id) {
+                let number = customer.and_then(|customer| self.numbers.get(customer));
+                let open = match number {
+                    Some(number) => &mut self.customers[*number as usize].open,
+                    None => &mut survey.open,
+                };
+                *open = open.saturating_sub(1);
+            }
+            return;
+        }
         if let Some((partition, index)) = self.event(id.get()) {
             self.partitions[partition].mark(index, Marks::DEAD);
         }
@@ -140,6 +191,9 @@ impl Ledger {
 
     /// Notes a row that stands on a shard.
     pub fn row(&mut self, shard: usize, customer: &str, id: i64) {
+        if self.selection.customer.as_ref().is_some_and(|selected| selected.as_str() != customer) {
+            return;
+        }
         let number = self.number(customer);
         let lost = self.is_lost(shard, id);
         let standing = &mut self.shards[shard];
@@ -150,10 +204,19 @@ impl Ledger {
             return;
         }
         let row = Row { shard: u32::try_from(shard).expect("shards are few"), customer: number, id };
-        match self.place(id) {
-            Place::BeforeJournal => self.shards[shard].before_journal += 1,
-            Place::Event(_) if self.settle(row) => {}
-            _ => self.aside.push(row),
+        let place = self.place(id);
+        match &mut self.sight {
+            _ if place == Place::BeforeJournal => self.shards[shard].before_journal += 1,
+            Sight::Survey(survey) => {
+                let at_home = self.customers[number as usize].home == Some(row.shard);
+                survey.row(Entry { customer: number, id, at_home });
+            }
+            Sight::Closer(closer) if !closer.sees(id) => {}
+            _ => {
+                if !self.settle(row) {
+                    self.aside.push(row);
+                }
+            }
         }
     }
 
@@ -161,7 +224,7 @@ impl Ledger {
     pub fn goals(&self) -> Vec<BTreeMap<Partition, Position>> {
         let mut goals = vec![BTreeMap::new(); self.shards.len()];
         for customer in &self.customers {
-            if let (Some(home), Some(last)) = (customer.home, customer.last) {
+            if let (Some(home), Some(last)) = (customer.home.filter(|home| self.is_selected(*home)), customer.last) {
                 let goal = goals[home as usize].entry(last.partition()).or_insert(last);
                 *goal = last.max(*goal);
             }
@@ -171,6 +234,13 @@ impl Ledger {
 
     /// How many events can be no shard's, as nobody placed their customer (or they have none), and are not dead either.
     pub fn unaccounted(&self) -> u64 {
+        if self.selection.shard.is_some() {
+            return 0;
+        }
+        if let Sight::Survey(survey) = &self.sight {
+            let homeless = self.customers.iter().filter(|customer| customer.home.is_none());
+            return survey.open + homeless.map(|customer| customer.open).sum::<u64>();
+        }
         let open = |(_, customer, marks): (i64, u32, Marks)| {
             self.home(customer).is_none() && !marks.any(Marks::DEAD.and(Marks::LATE).and(Marks::COPIED))
         };
@@ -212,7 +282,7 @@ impl Ledger {
         let name: Arc<str> = name.into();
         let number = u32::try_from(self.customers.len()).ok().filter(|number| *number != NOBODY);
         let number = number.expect("four thousand million customers do not fit any memory");
-        self.customers.push(Customer { name: name.clone(), home: None, last: None });
+        self.customers.push(Customer { name: name.clone(), home: None, last: None, open: 0 });
         self.numbers.insert(name, number);
         number
     }

@@ -8,6 +8,7 @@ use sluice_model::{CustomerId, EventId, Partition, PartitionCount, Position};
 use super::{
     findings::{Findings, Kind},
     ledger::Ledger,
+    survey::Selection,
 };
 
 const SHARDS: [&str; 3] = ["s1", "s2", "s3"];
@@ -351,24 +352,22 @@ impl Case {
         wrong
     }
 
-    /// Tells the ledger; `homes_first` is one of the orders in which that may be done.
-    fn tell(&self, homes_first: bool) -> Ledger {
-        let mut ledger = ledger();
-        let house = |ledger: &mut Ledger| {
-            for (name, home) in NAMES.iter().zip(self.homes) {
-                if let Some(home) = home {
-                    ledger.house(&customer(name), home);
-                }
+    fn house(&self, ledger: &mut Ledger) {
+        for (name, home) in NAMES.iter().zip(self.homes) {
+            if let Some(home) = home {
+                ledger.house(&customer(name), home);
             }
-        };
-        let bury = |ledger: &mut Ledger| {
-            self.dead.iter().for_each(|(p, n, index)| ledger.bury(at(*p, *n).event(*index)));
-        };
+        }
+    }
+
+    fn bury(&self, ledger: &mut Ledger) {
+        self.dead.iter().for_each(|(p, n, index)| ledger.bury(at(*p, *n).event(*index)));
+    }
+
+    /// Notes every event; gives each partition's last position.
+    fn expect(&self, ledger: &mut Ledger) -> [Position; 2] {
         for (number, first) in (0..2).zip(self.first) {
             ledger.begin(Partition::new(number), at(number, first));
-        }
-        if homes_first {
-            house(&mut ledger);
         }
         let mut next = self.first;
         for (partition, name, events) in &self.messages {
@@ -378,15 +377,51 @@ impl Case {
             let events = events.iter().map(|ok| *ok && name.is_some());
             ledger.expect(position, name.as_ref(), events);
         }
-        if homes_first {
-            bury(&mut ledger);
-        }
+        [at(0, next[0] - 1), at(1, next[1] - 1)]
+    }
+
+    fn show(&self, ledger: &mut Ledger) {
         for (shard, name, id) in self.rows() {
             ledger.row(shard, NAMES[name], id);
         }
+    }
+
+    /// Tells the ledger; `homes_first` is one of the orders in which that may be done.
+    fn tell(&self, homes_first: bool) -> Ledger {
+        let mut ledger = ledger();
+        if homes_first {
+            self.house(&mut ledger);
+        }
+        self.expect(&mut ledger);
+        if homes_first {
+            self.bury(&mut ledger);
+        }
+        self.show(&mut ledger);
         if !homes_first {
-            house(&mut ledger);
-            bury(&mut ledger);
+            self.house(&mut ledger);
+            self.bury(&mut ledger);
+        }
+        ledger
+    }
+
+    /// Lets a ledger with so many buckets survey everything, and look closer where it has to.
+    fn survey(&self, buckets: usize, dead_before: bool) -> Ledger {
+        let mut ledger = ledger();
+        ledger.begin_survey(buckets);
+        if dead_before {
+            self.bury(&mut ledger);
+        }
+        let last = self.expect(&mut ledger);
+        ledger.read_through(&last);
+        self.house(&mut ledger);
+        self.show(&mut ledger);
+        self.bury(&mut ledger);
+        if !ledger.is_proven() {
+            if ledger.look_closer() {
+                self.expect(&mut ledger);
+            }
+            self.show(&mut ledger);
+            self.bury(&mut ledger);
         }
         ledger
     }
@@ -409,6 +444,14 @@ proptest! {
     }
 
     #[test]
+    fn a_survey_and_a_closer_look_find_what_looking_at_everything_finds(
+        case in cases(), buckets in 1usize..20, dead_before: bool,
+    ) {
+        let (all, surveyed) = (case.tell(true).close(usize::MAX), case.survey(buckets, dead_before).close(usize::MAX));
+        prop_assert_eq!(all, surveyed);
+    }
+
+    #[test]
     fn naming_fewer_changes_no_total(case in cases(), list in 0usize..3) {
         let (all, few) = (case.tell(true).close(usize::MAX), case.tell(true).close(list));
         prop_assert_eq!((all.shards, all.homeless, all.events), (few.shards, few.homeless, few.events));
@@ -417,4 +460,149 @@ proptest! {
             prop_assert_eq!(count(&few.wrong), count(&all.wrong).min(list));
         }
     }
+}
+
+/// The small journal, surveyed: read, its rows shown by `show`.
+fn surveyed(buckets: usize, selection: Selection, show: impl Fn(&mut Ledger)) -> Ledger {
+    let mut ledger = ledger();
+    ledger.selection = selection;
+    ledger.begin_survey(buckets);
+    let note = |ledger: &mut Ledger| {
+        ledger.expect(at(0, 1), Some(&customer("a")), [true, true]);
+        ledger.expect(at(0, 2), Some(&customer("b")), [true]);
+        ledger.expect(at(0, 3), Some(&customer("a")), [false]);
+    };
+    ledger.house(&customer("a"), 0);
+    ledger.house(&customer("b"), 1);
+    ledger.bury(at(0, 3).event(0));
+    note(&mut ledger);
+    ledger.read_through(&[at(0, 3), at(1, 0)]);
+    show(&mut ledger);
+    if !ledger.is_proven() {
+        if ledger.look_closer() {
+            note(&mut ledger);
+        }
+        show(&mut ledger);
+        ledger.bury(at(0, 3).event(0));
+    }
+    ledger
+}
+
+#[test]
+fn sums_alone_prove_a_journal_whose_rows_stand_where_they_belong() {
+    let ledger = surveyed(64, Selection::default(), show_right_rows);
+    assert!(ledger.is_proven());
+    let findings = ledger.close(20);
+    assert!(findings.is_clean());
+    assert_eq!((findings.events, findings.shards[0].rows, findings.shards[0].customers), (4, 2, 1));
+}
+
+#[test]
+fn rows_that_come_while_a_survey_runs_are_looked_at_without_reading_the_journal_again() {
+    let mut ledger = surveyed(64, Selection::default(), |ledger| {
+        show_right_rows(ledger);
+        ledger.row(0, "a", at(0, 4).event(0).get());
+    });
+    assert!(!ledger.look_closer(), "nothing that was read differs");
+    show_right_rows(&mut ledger);
+    ledger.row(0, "a", at(0, 4).event(0).get());
+    assert!(ledger.has_unexplained_rows());
+    ledger.from_here_late();
+    ledger.expect(at(0, 4), Some(&customer("a")), [true]);
+    let findings = ledger.close(20);
+    assert!(findings.is_clean(), "{findings:?}");
+    assert_eq!((findings.events, findings.shards[0].rows), (4, 3));
+}
+
+#[test]
+fn a_survey_counts_events_that_have_neither_a_route_nor_a_dead_letter() {
+    let mut ledger = ledger();
+    ledger.begin_survey(64);
+    ledger.bury_of(at(0, 1).event(0), Some("c"));
+    ledger.expect(at(0, 1), Some(&customer("c")), [true, true, true]);
+    ledger.expect(at(0, 2), None, [false]);
+    ledger.read_through(&[at(0, 2), at(1, 0)]);
+    assert_eq!(ledger.unaccounted(), 3);
+    for _ in 0..2 {
+        ledger.bury_of(at(0, 1).event(1), Some("c"));
+        ledger.bury_of(at(0, 2).event(0), Some("_"));
+        ledger.bury_of(at(0, 9).event(0), Some("c"));
+    }
+    assert_eq!(ledger.unaccounted(), 1);
+    ledger.house(&customer("c"), 0);
+    assert_eq!(ledger.unaccounted(), 0);
+}
+
+#[test]
+fn of_one_customer_only_their_events_and_rows_are_checked() {
+    let only = || Selection { customer: Some(customer("b")), shard: None };
+    let right = surveyed(64, only(), show_right_rows).close(20);
+    assert!(right.is_clean(), "{right:?}");
+    assert_eq!((right.events, right.shards[0].rows, right.shards[1].rows), (1, 0, 1));
+    let findings = surveyed(64, only(), |_| {}).close(20);
+    assert_eq!(wrong(&findings), [(Kind::Missing, "s2", at(0, 2).event(0).get())]);
+}
+
+#[test]
+fn of_one_shard_only_what_belongs_there_and_what_stands_there_is_checked() {
+    let only = || Selection { customer: None, shard: Some(0) };
+    let of_s1 = |ledger: &mut Ledger| {
+        ledger.row(0, "a", at(0, 1).event(0).get());
+        ledger.row(0, "a", at(0, 1).event(1).get());
+    };
+    let right = surveyed(64, only(), of_s1);
+    assert!(right.is_proven());
+    assert_eq!(right.goals()[1].len(), 0, "nobody waits for a shard that is not checked");
+    let right = right.close(20);
+    assert_eq!((right.events, right.shards.len(), right.shards[0].shard.as_str()), (3, 1, "s1"));
+    let findings = surveyed(64, only(), |ledger| ledger.row(0, "a", at(0, 1).event(1).get())).close(20);
+    assert_eq!(wrong(&findings), [(Kind::Missing, "s1", at(0, 1).event(0).get())]);
+    // A row of b's, who belongs on s2.
+    let findings = surveyed(64, only(), |ledger| {
+        of_s1(ledger);
+        ledger.row(0, "b", at(0, 2).event(0).get());
+    });
+    assert_eq!(wrong(&findings.close(20)), [(Kind::Misplaced, "s1", at(0, 2).event(0).get())]);
+}
+
+/// Events of ten customers, ten a message; the rows of all but the events of every so many messages.
+fn many(messages: u64, missing_every: u64) -> Ledger {
+    let customers: Vec<_> = (0..10).map(|n| customer(&n.to_string())).collect();
+    let mut ledger = Ledger::survey(partitions(), SHARDS.map(str::to_owned).to_vec(), Selection::default());
+    let note = |ledger: &mut Ledger| {
+        for n in 1..=messages {
+            ledger.expect(at(0, n), Some(&customers[(n % 10) as usize]), [true; 10]);
+        }
+    };
+    let show = |ledger: &mut Ledger| {
+        for n in (1..=messages).filter(|n| missing_every == 0 || n % missing_every > 0) {
+            (0..10).for_each(|index| ledger.row(1, customers[(n % 10) as usize].as_str(), at(0, n).event(index).get()));
+        }
+    };
+    customers.iter().for_each(|customer| ledger.house(customer, 1));
+    note(&mut ledger);
+    ledger.read_through(&[at(0, messages), at(1, 0)]);
+    show(&mut ledger);
+    if !ledger.is_proven() && ledger.look_closer() {
+        note(&mut ledger);
+        show(&mut ledger);
+    }
+    ledger
+}
+
+#[test]
+fn five_million_events_take_no_more_memory_than_none() {
+    let ledger = many(500_000, 0);
+    assert!(ledger.is_proven());
+    assert_eq!(ledger.kept(), 0);
+    assert_eq!(ledger.close(20).events, 5_000_000);
+}
+
+#[test]
+fn of_many_events_only_those_are_kept_that_share_a_bucket_with_a_wrong_one() {
+    let ledger = many(20_000, 2_000);
+    let kept = ledger.kept();
+    assert!((100..1_000).contains(&kept), "{kept} of 200,000 are kept for 100 that are missing");
+    let findings = ledger.close(usize::MAX);
+    assert_eq!((findings.wrong.len(), findings.shards[1].missing, findings.events), (100, 100, 200_000));
 }

@@ -31,6 +31,11 @@ impl Repaired {
         self.ranges.push(Range { shard, cut, stored });
     }
 
+    /// Before the journal is read again from its beginning.
+    pub fn begin_again(&mut self) {
+        self.given_again.clear();
+    }
+
     /// Whether the rows of a shard at this position are of events that the journal lost.
     pub fn covers(&self, shard: usize, position: Position) -> bool {
         self.ranges.iter().any(|range| range.shard == shard && range.cut < position && position <= range.stored)

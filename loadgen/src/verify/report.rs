@@ -23,6 +23,9 @@ pub struct Report {
     pub shards: Vec<ShardFindings>,
     /// Missing events that are no shard's: nobody placed their customer, or they have none.
     pub homeless: u64,
+    /// Events and rows among which something is wrong, and which are too many to be looked at one by one. Not there if there are none.
+    #[serde(skip_serializing_if = "is_none")]
+    pub not_examined: u64,
     /// The wrong ids, so many of each kind.
     pub wrong: Vec<Wrong>,
     /// The shards that had not stored everything in time.
@@ -42,6 +45,7 @@ impl Report {
             events: findings.events,
             dead_letters,
             homeless: findings.homeless,
+            not_examined: findings.not_examined,
             shards: findings.shards,
             wrong: findings.wrong,
             behind: outcome.behind.clone(),
@@ -80,6 +84,13 @@ impl Report {
         let (total, named) = (self.wrong_total(), self.wrong.len() as u64);
         if total > named {
             lines.push(format!("and {} more (--list names more than {} of a kind)", total - named, self.list));
+        }
+        if self.not_examined > 0 {
+            lines.push(format!(
+                "and something is wrong among {} more events and rows, too many to look at one by one: mend what is named and \
+                 verify again, or verify one shard (--shard) or customer (--customer)",
+                self.not_examined
+            ));
         }
         if !self.drained {
             lines.push(format!("NOT DRAINED in time: {}", self.outcome));
@@ -122,6 +133,11 @@ impl Report {
         }
         table.to_string()
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks like that")]
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 fn line(wrong: &Wrong) -> String {
