@@ -66,8 +66,10 @@ impl Lines {
 
     fn line(&mut self, bytes: &Bytes) -> Option<Line> {
         self.number += 1;
-        let trimmed = bytes.trim_ascii();
-        if std::mem::take(&mut self.skipping) || trimmed.len() > self.max {
+        let whole = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+        let trimmed = whole.trim_ascii();
+        // As it came, blanks and all: else it would depend on how it was cut.
+        if std::mem::take(&mut self.skipping) || whole.len() > self.max {
             return Some(Line { number: self.number, bytes: None });
         }
         let bytes = bytes.slice_ref(trimmed);

@@ -12,8 +12,10 @@ use sluice_testbed::{FleetOptions, NatsUser, wait};
 use super::{ADA, post, told};
 use crate::{LIMIT, fleet};
 
+type Headers = Vec<(&'static str, String)>;
+
 /// What a message may hold: bytes, JSON that is nearly right, and headers that mean something to us.
-fn messages() -> Vec<(String, Vec<u8>, Vec<(&'static str, String)>)> {
+fn messages() -> Vec<(String, Vec<u8>, Headers)> {
     let payload = prop_oneof![
         prop::collection::vec(any::<u8>(), 0..300),
         "[\\[\\]{}:,\"\\\\n\\n a-z0-9]{0,200}".prop_map(String::into_bytes),

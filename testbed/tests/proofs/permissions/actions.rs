@@ -51,6 +51,14 @@ pub(super) struct Stage {
 }
 
 impl Stage {
+    /// Whether it may read a message that is stored under that subject.
+    async fn read(&self, stream: &str, subject: &str, who: &mut Client) -> bool {
+        self.jetstream.publish(subject.to_owned(), "x".into()).await.unwrap().await.unwrap();
+        let question = format!(r#"{{"last_by_subj":"{subject}"}}"#);
+        let answer = who.ask(&format!("$JS.API.STREAM.MSG.GET.{stream}"), question).await;
+        answer.is_some_and(|answer| String::from_utf8_lossy(&answer.payload).contains(subject))
+    }
+
     pub(super) async fn set(fleet: &Fleet) -> Self {
         let jetstream = jetstream::new(fleet.nats_client().await.unwrap());
         // An operator's command makes it when it is needed.
@@ -109,18 +117,8 @@ impl Action {
             Self::PublishPerson => stage.stored(&own, who.ask("person.create.1", "x")).await,
             Self::PublishToJournal => stage.stored(&own, who.ask(&direct, "x")).await,
             Self::PublishFiller => stage.stored(&own, who.ask(&filler(stage.own), "")).await,
-            Self::ReadEvent => {
-                stage.jetstream.publish(direct.clone(), "x".into()).await.unwrap().await.unwrap();
-                let question = format!(r#"{{"last_by_subj":"{direct}"}}"#);
-                let answer = who.ask(&format!("$JS.API.STREAM.MSG.GET.{own}"), question).await;
-                answer.is_some_and(|answer| String::from_utf8_lossy(&answer.payload).contains(&direct))
-            }
-            Self::ReadDead => {
-                stage.jetstream.publish("dead.0.person.1.1", "x".into()).await.unwrap().await.unwrap();
-                let question = r#"{"last_by_subj":"dead.0.person.1.1"}"#;
-                let answer = who.ask("$JS.API.STREAM.MSG.GET.DEAD", question).await;
-                answer.is_some_and(|answer| String::from_utf8_lossy(&answer.payload).contains("dead.0.person.1.1"))
-            }
+            Self::ReadEvent => stage.read(&own, &direct, who).await,
+            Self::ReadDead => stage.read("DEAD", "dead.0.person.1.1", who).await,
             Self::Consume => {
                 let config = r#"{"name":"spy","ack_policy":"none","mem_storage":true}"#;
                 let request = format!(r#"{{"stream_name":"{own}","config":{config}}}"#);
