@@ -1,15 +1,20 @@
 //! A request's body, as it comes, from a client that may be slow and may not be endlessly so.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
+use async_compression::{
+    tokio::bufread::{GzipDecoder, ZstdDecoder},
+    zstd::DParameter,
+};
 use axum::{
-    body::{Body, BodyDataStream, Bytes},
-    http::StatusCode,
+    body::{Body, Bytes},
+    http::{HeaderMap, StatusCode, header},
 };
 use bytes::BytesMut;
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use sluice_service::Problem;
 use tokio::time::{Instant, timeout};
+use tokio_util::io::{ReaderStream, StreamReader};
 
 /// What a client has to keep up, beside the time it is given anyway. Only waiting for the client counts: while we hold it back
 /// ourselves, it need not send.
@@ -19,18 +24,47 @@ const BYTES_PER_SECOND: u64 = 1_024;
 /// served for nothing.
 const DRAIN: Duration = Duration::from_secs(2);
 
+/// How far back a body packed by zstd may refer, as a power of two: 8 MiB, what RFC 9659 wants every receiver to take. More: as much memory
+/// for each request, at the client's wish.
+const ZSTD_WINDOW_LOG: u32 = 23;
+
 /// A body that is being received.
 pub struct Incoming {
-    data: BodyDataStream,
+    data: BoxStream<'static, io::Result<Bytes>>,
     patience: Duration,
     waited: Duration,
     bytes: u64,
 }
 
 impl Incoming {
-    /// A body whose client may keep us waiting for so long, and so much longer as what it has sent would take at 1 KiB/s.
-    pub fn new(body: Body, patience: Duration) -> Self {
-        Self { data: body.into_data_stream(), patience, waited: Duration::ZERO, bytes: 0 }
+    /// A body, unpacked, whose client may keep us waiting for so long, and so much longer as what it has sent would take at 1 KiB/s.
+    ///
+    /// # Errors
+    /// 415 where its `Content-Encoding` is not known.
+    pub fn new(headers: &HeaderMap, body: Body, patience: Duration) -> Result<Self, Problem> {
+        let data = body.into_data_stream().map_err(io::Error::other).boxed();
+        let encoding = headers.get(header::CONTENT_ENCODING).map(|value| value.as_bytes().to_ascii_lowercase());
+        let data = match encoding.as_deref() {
+            None | Some(b"" | b"identity") => data,
+            Some(b"gzip" | b"x-gzip") => {
+                let mut unpacked = GzipDecoder::new(StreamReader::new(data));
+                // Files that were packed one by one may be joined.
+                unpacked.multiple_members(true);
+                ReaderStream::new(unpacked).boxed()
+            }
+            Some(b"zstd") => {
+                let window = [DParameter::window_log_max(ZSTD_WINDOW_LOG)];
+                let mut unpacked = ZstdDecoder::with_params(StreamReader::new(data), &window);
+                unpacked.multiple_members(true);
+                ReaderStream::new(unpacked).boxed()
+            }
+            Some(_) => {
+                let detail = "Content-Encoding may be gzip, zstd or identity";
+                let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", detail);
+                return Err(problem.at("header: Content-Encoding"));
+            }
+        };
+        Ok(Self { data, patience, waited: Duration::ZERO, bytes: 0 })
     }
 
     /// The next piece; `None` at the end.
@@ -107,25 +141,29 @@ mod tests {
         }))
     }
 
+    fn incoming(body: Body, patience: Duration) -> Incoming {
+        Incoming::new(&HeaderMap::new(), body, patience).unwrap()
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_body_is_put_together_and_a_larger_one_refused() {
         let patience = Duration::from_secs(10);
-        let whole = |max| Incoming::new(body(&["ab", "cd", "e"], Duration::ZERO), patience).whole(max);
+        let whole = |max| incoming(body(&["ab", "cd", "e"], Duration::ZERO), patience).whole(max);
         assert_eq!(whole(5).await.unwrap(), "abcde");
         assert_eq!(whole(4).await.unwrap_err().status, 413);
-        assert_eq!(Incoming::new(Body::empty(), patience).whole(4).await.unwrap(), "");
+        assert_eq!(incoming(Body::empty(), patience).whole(4).await.unwrap(), "");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_dawdles_is_given_up_and_one_that_keeps_up_is_not() {
         let patience = Duration::from_secs(10);
-        let slow = Incoming::new(body(&["x"; 20], Duration::from_secs(1)), patience).whole(100).await;
+        let slow = incoming(body(&["x"; 20], Duration::from_secs(1)), patience).whole(100).await;
         assert_eq!(slow.unwrap_err().code, "body_timeout");
         const KIB: &str = match std::str::from_utf8(&[b'x'; 1_024]) {
             Ok(text) => text,
             Err(_) => unreachable!(),
         };
-        let steady = Incoming::new(body(&[KIB; 50], Duration::from_secs(1)), patience).whole(50 << 10).await;
+        let steady = incoming(body(&[KIB; 50], Duration::from_secs(1)), patience).whole(50 << 10).await;
         assert_eq!(steady.unwrap().len(), 50 << 10);
     }
 }

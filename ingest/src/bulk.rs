@@ -88,6 +88,7 @@ pub async fn create(
         let problem = Problem::new(StatusCode::BAD_REQUEST, "idempotency_key_unsupported", detail);
         return Err(problem.at("header: Idempotency-Key"));
     }
+    let body = Incoming::new(headers, body, app.limits().body)?;
     let _place = app.upload()?;
     app.publisher()?;
     let upload = Upload {
@@ -101,7 +102,7 @@ pub async fn create(
         bytes_on_their_way: 0,
         report: Report::default(),
     };
-    upload.run(Incoming::new(body, app.limits().body)).await
+    upload.run(body).await
 }
 
 /// What is gathered of a customer's events, and the lines that they were.

@@ -55,7 +55,7 @@ pub async fn create(
     }
     let key = Key::of(&customer, &headers)?;
     let wait = asked::wait(&headers, app.limits().max_wait);
-    let body = Incoming::new(body, app.limits().body).whole(BODY_MAX_BYTES).await?;
+    let body = Incoming::new(&headers, body, app.limits().body)?.whole(BODY_MAX_BYTES).await?;
     let message = message_of(&body, &customer, key.as_ref())?;
     let ask =
         Ask { fate: wait.is_some(), trace: asked::trace(&headers), message_id: key.as_ref().map(Key::message_id) };

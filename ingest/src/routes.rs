@@ -3,13 +3,12 @@
 use axum::{
     Router,
     extract::{DefaultBodyLimit, Request},
-    http::{Method, StatusCode, Uri, header},
+    http::{Method, StatusCode, Uri},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use sluice_service::{Problem, http, problem::ProblemCode};
-use tower_http::decompression::RequestDecompressionLayer;
 
 use crate::{app::App, bulk, openapi, person};
 
@@ -30,7 +29,6 @@ pub fn routes(app: App, client: async_nats::Client) -> Router {
         .with_state(app)
         // The handlers limit the body by themselves, after it is unpacked.
         .layer(DefaultBodyLimit::disable())
-        .layer(RequestDecompressionLayer::new())
         .merge(openapi::routes())
         .merge(http::health(ready))
         .method_not_allowed_fallback(wrong_method)
@@ -47,27 +45,17 @@ async fn observe(request: Request, next: Next) -> Response {
     if response.status().as_u16() < 400 {
         return response;
     }
-    let response = if response.extensions().get::<ProblemCode>().is_some() { response } else { documented(&response) };
+    let is_told = response.extensions().get::<ProblemCode>().is_some();
+    let response = if is_told { response } else { documented(response.status()) };
     if let Some(ProblemCode(code)) = response.extensions().get() {
         metrics::counter!("sluice_ingest_problems_total", "code" => code.clone()).increment(1);
     }
     response
 }
 
-/// What a layer of the library answered, as a problem document.
-fn documented(response: &Response) -> Response {
-    let status = response.status();
-    let (code, detail) = match status {
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
-            ("unsupported_encoding", "Content-Encoding may be gzip, zstd or identity".to_owned())
-        }
-        status => ("error", status.canonical_reason().unwrap_or("error").to_lowercase()),
-    };
-    let mut documented = Problem::new(status, code, detail).into_response();
-    if let Some(accepted) = response.headers().get(header::ACCEPT_ENCODING) {
-        documented.headers_mut().insert(header::ACCEPT_ENCODING, accepted.clone());
-    }
-    documented
+/// What the library answered by itself, as a problem document.
+fn documented(status: StatusCode) -> Response {
+    Problem::new(status, "error", status.canonical_reason().unwrap_or("error").to_lowercase()).into_response()
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> Problem {

@@ -1,5 +1,7 @@
 //! The whole contract as a table: a request, and what has to come back.
 
+use std::io::Write;
+
 use reqwest::Method;
 use serde_json::Value;
 
@@ -37,6 +39,14 @@ impl Row {
 }
 
 const NDJSON: &[(&str, &str)] = &[("content-type", "application/x-ndjson")];
+
+/// Packed by zstd so that whoever unpacks it needs 128 MiB.
+fn far_reaching() -> Vec<u8> {
+    let mut packed = zstd::stream::Encoder::new(Vec::new(), 1).unwrap();
+    packed.window_log(27).unwrap();
+    packed.write_all(ADA.as_bytes()).unwrap();
+    packed.finish().unwrap()
+}
 
 fn rows() -> Vec<Row> {
     let long = |field: &str, bytes: usize| {
@@ -86,6 +96,8 @@ fn rows() -> Vec<Row> {
         row("a body too large", "/person/1", vec![b' '; (64 << 10) + 1], 413, "body_too_large"),
         row("an encoding that is none", "/person/1", ADA, 415, "unsupported_encoding")
             .with(&[("content-encoding", "br")]),
+        row("an encoding that wants too much memory", "/person/1", far_reaching(), 400, "unreadable_body")
+            .with(&[("content-encoding", "zstd")]),
         row("not what the encoding says", "/person/1", ADA, 400, "unreadable_body")
             .with(&[("content-encoding", "gzip")]),
         row("an empty key", "/person/1", ADA, 400, "invalid_idempotency_key")
