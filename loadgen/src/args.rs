@@ -97,6 +97,10 @@ pub struct VerifyArgs {
     /// Check only this customer's events and rows: a row under another customer counts as missing.
     #[arg(long, value_name = "ID")]
     pub customer: Option<CustomerId>,
+    /// Also check all rows against what `loadgen run --account FILE` wrote; may be given several times. Sound where these runs sent
+    /// all that the shards were ever sent. It reads the names of all rows, customer by customer.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["shard", "customer"])]
+    pub account: Vec<PathBuf>,
     /// How many wrong ids of each kind are named; the totals count all of them.
     #[arg(long, default_value_t = 20)]
     pub list: usize,

@@ -33,6 +33,8 @@ pub mod progress;
 pub mod run;
 pub mod run_args;
 #[cfg(test)]
+mod run_nats_tests;
+#[cfg(test)]
 mod run_tests;
 pub mod schedule;
 pub mod summary;

@@ -10,8 +10,10 @@
 //! 3. [`homes`]: and with each customer's route; [`repaired`]: what repairs of the journal left behind.
 //! 4. [`fleet`]: the shards' connections; shows the ledger every row.
 //! 5. [`drain`]: waits until the shards have stored what the journal held.
-//! 6. [`report`]: how it is told.
+//! 6. [`claims`]: a second check, against what runs say of themselves.
+//! 7. [`report`]: how it is told.
 
+pub mod claims;
 pub mod drain;
 mod events;
 pub mod expect;
@@ -36,6 +38,7 @@ use sluice_journal::{Journal, ReadError};
 use sluice_model::Position;
 
 use crate::{args::VerifyArgs, connection, progress::Progress};
+use claims::Claims;
 use fleet::Fleet;
 use ledger::Ledger;
 use report::Report;
@@ -59,6 +62,7 @@ const TRIMMED_TRIES: u32 = 20;
 /// # Errors
 /// Where NATS, the directory or a shard does not answer: then nothing is known. What is wrong is part of the report.
 pub async fn run(args: &VerifyArgs) -> anyhow::Result<Report> {
+    let claims = (!args.account.is_empty()).then(|| Claims::read(&args.account, args.list)).transpose()?;
     let client = connection::connect(&args.nats).await?;
     let directory = Directory::from_args(&args.directory, &client).context("reach the directory")?;
     let journal = Journal::open_within(client, &args.journal, JOURNAL_LIMIT).await.context("open the journal")?;
@@ -93,7 +97,12 @@ pub async fn run(args: &VerifyArgs) -> anyhow::Result<Report> {
         homes::resolve(&mut ledger, &directory).await?;
         dead_letters = bury(&mut ledger, &journal).await?;
     }
-    Ok(Report::new(ledger.close(args.list), outcome, dead_letters))
+    let mut report = Report::new(ledger.close(args.list), outcome, dead_letters);
+    if let Some(mut claims) = claims {
+        fleet.show_people(&mut claims).await?;
+        report.judge_by(claims.close());
+    }
+    Ok(report)
 }
 
 /// Surveys the journal as it is now, from the beginning; begins again where it is trimmed meanwhile. Gives each partition's last

@@ -3,18 +3,20 @@
 use std::{collections::BTreeMap, pin::pin, time::Duration};
 
 use anyhow::Context;
-use futures::{StreamExt, future::join_all};
+use futures::{StreamExt, TryStreamExt, future::join_all};
 use sluice_directory::ShardEntry;
-use sluice_model::{Partition, Position};
+use sluice_model::{CustomerId, Partition, Position};
 use sluice_shard::{Class, Identity, Shard, ShardAddress, ShardError};
 
-use super::ledger::Ledger;
+use super::{claims::Claims, ledger::Ledger};
 use crate::progress::Progress;
 
 /// How long a shard may take to say how far it is, or to give the next of its rows.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// Progress is told once for so many rows.
 const TELL_EVERY: u64 = 1_000;
+/// Rows of a customer that are read at once with their names.
+const PAGE: u32 = 1_000;
 
 /// Every registered shard.
 pub struct Fleet {
@@ -91,6 +93,17 @@ impl Fleet {
         }
         Ok(())
     }
+
+    /// Shows the claims every row of every shard, with its name.
+    ///
+    /// # Errors
+    /// As [`Fleet::show_rows`].
+    pub async fn show_people(&mut self, claims: &mut Claims) -> anyhow::Result<()> {
+        for member in &mut self.members {
+            member.show_people(claims).await?;
+        }
+        Ok(())
+    }
 }
 
 impl Member {
@@ -131,6 +144,31 @@ impl Member {
             if done % TELL_EVERY == 0 {
                 progress.at(done);
             }
+        }
+        progress.end();
+        Ok(())
+    }
+
+    async fn show_people(&mut self, claims: &mut Claims) -> anyhow::Result<()> {
+        let who = self.who();
+        let name = self.identity.shard.clone();
+        let connection = self.connection().await?;
+        let customers = connection.customers().try_collect::<Vec<_>>().await.with_context(|| who.clone())?;
+        let progress = Progress::begin(format!("reading the names of {who}"), customers.len() as u64, "customers");
+        for (done, customer) in (1..).zip(&customers) {
+            // Nobody can ask for the rows of one who is none; the ledger has named these.
+            let Ok(customer) = customer.parse::<CustomerId>() else { continue };
+            let mut after = None;
+            loop {
+                let page = tokio::time::timeout(TIMEOUT, connection.customer_rows(&customer, after, PAGE)).await;
+                let page = page.with_context(|| who.clone())?.with_context(|| who.clone())?;
+                page.iter().for_each(|row| claims.row(&name, row));
+                after = page.last().map(|row| row.id);
+                if page.len() < PAGE as usize {
+                    break;
+                }
+            }
+            progress.at(done);
         }
         progress.end();
         Ok(())

@@ -4,6 +4,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
 use super::{
+    claims::ClaimsReport,
     drain::{Behind, Outcome},
     findings::{Findings, ShardFindings, Wrong},
 };
@@ -30,6 +31,9 @@ pub struct Report {
     pub wrong: Vec<Wrong>,
     /// The shards that had not stored everything in time.
     pub behind: Vec<Behind>,
+    /// What was found of the runs' own accounts. Not there if none was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<ClaimsReport>,
     #[serde(skip)]
     outcome: Outcome,
     #[serde(skip)]
@@ -49,9 +53,16 @@ impl Report {
             shards: findings.shards,
             wrong: findings.wrong,
             behind: outcome.behind.clone(),
+            account: None,
             outcome,
             list: findings.list,
         }
+    }
+
+    /// Adds what was found of the runs' own accounts.
+    pub fn judge_by(&mut self, account: ClaimsReport) {
+        self.ok &= account.ok;
+        self.account = Some(account);
     }
 
     /// Prints it on standard output.
@@ -95,6 +106,7 @@ impl Report {
         if !self.drained {
             lines.push(format!("NOT DRAINED in time: {}", self.outcome));
         }
+        lines.extend(self.account.iter().flat_map(ClaimsReport::lines));
         lines.push(if self.ok { "all is where it belongs, once" } else { "NOT all is where it belongs" }.to_owned());
         lines.join("\n")
     }
@@ -151,7 +163,10 @@ mod tests {
     use sluice_model::{PartitionCount, Position};
 
     use super::*;
-    use crate::verify::ledger::Ledger;
+    use crate::{
+        account::{Account, Claim},
+        verify::{claims::Claims, ledger::Ledger},
+    };
 
     /// One event of customer 1 for each of `rows`: whether its row is there.
     fn report(rows: &[bool], list: usize) -> Report {
@@ -190,6 +205,19 @@ mod tests {
         let text = report.text();
         assert!(text.contains("and 25 more"), "{text}");
         assert!(text.contains("missing: shard s1, customer 1, id 1024: "), "{text}");
+    }
+
+    #[test]
+    fn an_account_that_is_not_met_spoils_what_is_well_otherwise() {
+        let mut met = report(&[true], 20);
+        assert!(serde_json::to_value(&met).unwrap().get("account").is_none());
+        met.judge_by(Claims::new([], 20).close());
+        assert!(met.ok);
+        let claim = Claim { must: 2, perhaps: 0, must_not: 0 };
+        let account = Account { seed: 1, customers: [("1".parse().unwrap(), claim)].into() };
+        met.judge_by(Claims::new([account], 20).close());
+        assert!(!met.ok && met.text().contains("customer 1 has 0 rows"), "{}", met.text());
+        assert_eq!(serde_json::to_value(&met).unwrap()["account"]["wrong"][0]["at_least"], 2);
     }
 
     #[test]
