@@ -71,13 +71,14 @@ impl App {
         place.map_err(|_| busy("as many requests are being stored as may be; nothing was published"))
     }
 
-    /// A place among the uploads.
+    /// A place among the uploads; waits for one for as long as storing may take, and the client with it.
     ///
     /// # Errors
     /// 503 where there is none: nothing was published.
-    pub fn upload(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        let place = Arc::clone(&self.0.uploads).try_acquire_owned();
-        place.map_err(|_| busy("as many uploads are under way as may be; nothing was published"))
+    pub async fn upload(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let place = tokio::time::timeout(self.0.limits.storing, Arc::clone(&self.0.uploads).acquire_owned()).await;
+        let place = place.ok().and_then(Result::ok);
+        place.ok_or_else(|| busy("as many uploads are under way as may be; nothing was published"))
     }
 }
 

@@ -89,7 +89,7 @@ pub async fn create(
         return Err(problem.at("header: Idempotency-Key"));
     }
     let body = Incoming::new(headers, body, app.limits().body)?;
-    let _place = app.upload()?;
+    let _place = app.upload().await?;
     app.publisher()?;
     let upload = Upload {
         app,

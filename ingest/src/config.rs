@@ -40,8 +40,8 @@ pub struct Config {
     /// when the journal is slow, everybody waits long instead of some being told at once. Each takes up to 64 KiB.
     #[arg(long, env = "INGEST_MAX_IN_FLIGHT", default_value_t = 4_096, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     pub max_in_flight: usize,
-    /// Bulk requests at once; one more gets 503. Each may have 2 MiB of events on their way. Too low: uploads are turned away. Too high:
-    /// as much memory as that.
+    /// Bulk requests at once; one more waits for a place, and gets 503 after --request-timeout-ms. Each may have 2 MiB of events on their
+    /// way. Too low: uploads wait. Too high: as much memory as that.
     #[arg(long, env = "INGEST_MAX_UPLOADS", default_value_t = 16, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     pub max_uploads: usize,
     /// A file that says who may write for whom: on each line the SHA-256 of a bearer token in hexadecimal, a blank, and a customer, or

@@ -89,6 +89,14 @@ impl Fleet {
         self.report(NatsUser::Operator, &["verify", "--json"], env).await
     }
 
+    /// Any command of loadgen as this user; all of its report.
+    ///
+    /// # Errors
+    /// Where it cannot say how it went.
+    pub async fn loadgen(&self, user: NatsUser, args: &[&str]) -> anyhow::Result<serde_json::Value> {
+        self.report(user, args, &[]).await
+    }
+
     async fn report<T: DeserializeOwned>(
         &self,
         user: NatsUser,

@@ -7,7 +7,10 @@ use tokio::{
     net::TcpStream,
 };
 
+use sluice_testbed::wait;
+
 use super::{ADA, door, post, told};
+use crate::LIMIT;
 
 async fn connect(fleet: &sluice_testbed::Fleet) -> TcpStream {
     TcpStream::connect(fleet.ingest_url().trim_start_matches("http://")).await.unwrap()
@@ -77,7 +80,13 @@ async fn told_to_stop_ingest_answers_what_it_has_taken_and_takes_no_more() {
     under_way.write_all(ADA.as_bytes()).await.unwrap();
     let answer = rest(&mut under_way).await;
     assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
-    assert!(fleet.ingest().stop().success());
+    let mut ended = None;
+    let all_done = || {
+        ended = fleet.ingest().ended();
+        std::future::ready(ended.is_some())
+    };
+    wait::until("ingest's end", LIMIT, all_done).await.unwrap();
+    assert!(ended.is_some_and(|status| status.success()), "{ended:?}");
     assert!(fleet.verify().await.unwrap().ok);
     assert_eq!(crate::all_rows(&fleet).await, 1);
 }

@@ -4,6 +4,7 @@ mod contract;
 mod garbage;
 mod keys;
 mod limits;
+mod load;
 mod seen;
 mod tls;
 mod tokens;
