@@ -20,12 +20,8 @@ async fn what_a_run_offered_twice_or_malformed_is_what_the_verifier_finds_and_a_
     let accounts = ["single.json", "bulk.json", "nats.json"].map(file);
     let common = "--customers 20 --zipf 1.1 --bad 7 --commit-every 10";
     let single = offered(&fleet, &accounts[0], &format!("--count 1500 --publish-twice 5 {common}")).await;
-    let bulk = offered(
-        &fleet,
-        &accounts[1],
-        &format!("--seed 2 --count 3000 --lines 100 --mixed-lines --bad 9 --customers 20"),
-    )
-    .await;
+    let bulk =
+        offered(&fleet, &accounts[1], "--seed 2 --count 3000 --lines 100 --mixed-lines --bad 9 --customers 20").await;
     let nats =
         offered(&fleet, &accounts[2], &format!("--seed 3 --via nats --count 1500 --publish-twice 5 {common}")).await;
     for run in [&single, &bulk, &nats] {
