@@ -1,9 +1,12 @@
 //! The service's whole life, and what its requests share.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use axum::http::StatusCode;
-use sluice_journal::{Journal, Publisher};
+use sluice_journal::{Fate, Journal, Publisher, fate::inbox::Waiting};
 use sluice_service::{Problem, door::busy, nats};
 use tokio::{
     net::TcpListener,
@@ -24,14 +27,15 @@ struct Inner {
     limits: Limits,
     places: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
+    stop: CancellationToken,
 }
 
 impl App {
-    /// An app whose journal is not open yet.
-    pub fn new(access: Access, limits: Limits) -> Self {
+    /// An app whose journal is not open yet. From `stop` on nobody waits for commits.
+    pub fn new(access: Access, limits: Limits, stop: CancellationToken) -> Self {
         let (places, uploads) = (Semaphore::new(limits.in_flight), Semaphore::new(limits.uploads));
         let (places, uploads) = (places.into(), uploads.into());
-        Self(Arc::new(Inner { publisher: OnceLock::new(), access, limits, places, uploads }))
+        Self(Arc::new(Inner { publisher: OnceLock::new(), access, limits, places, uploads, stop }))
     }
 
     /// From now on events are stored by this publisher.
@@ -62,6 +66,11 @@ impl App {
         self.0.limits
     }
 
+    /// Waits for what becomes of an event, for so long at most; not beyond a stop, as the process ends then.
+    pub async fn hear(&self, fate: Waiting, limit: Duration) -> Option<Arc<Fate>> {
+        self.0.stop.run_until_cancelled(fate.within(limit)).await.flatten()
+    }
+
     /// A place among the requests that are storing something.
     ///
     /// # Errors
@@ -89,7 +98,7 @@ impl App {
 /// Where the journal can never be used as it is, or the listener fails.
 pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationToken) -> anyhow::Result<()> {
     config.door.check(listener.local_addr()?)?;
-    let app = App::new(Access::in_file(config.tokens.as_deref())?, config.limits());
+    let app = App::new(Access::in_file(config.tokens.as_deref())?, config.limits(), shutdown.clone());
     let client = nats::connect(&config.nats, "sluice-ingest").await?;
     tracing::info!(address = %listener.local_addr()?, "ingest listens");
     let router = routes(app.clone(), client.clone());

@@ -66,7 +66,7 @@ pub async fn create(
     let fate = match (wait, stored.fate) {
         (Some(wait), Some(fate)) => {
             let begun = Instant::now();
-            let fate = fate.within(wait).await;
+            let fate = app.hear(fate, wait).await;
             if fate.is_some() {
                 metrics::histogram!("sluice_ingest_commit_seconds").record(begun.elapsed());
             }

@@ -36,12 +36,28 @@ pub fn routes(app: App, client: async_nats::Client) -> Router {
         .layer(middleware::from_fn(observe))
 }
 
+/// A request that is counted until it is answered, or its client gone.
+struct UnderWay(metrics::Gauge);
+
+impl UnderWay {
+    fn begin() -> Self {
+        let gauge = metrics::gauge!("sluice_ingest_requests_in_flight");
+        gauge.increment(1.0);
+        Self(gauge)
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
+}
+
 /// Counts requests and their problems, and makes a problem document of every error that is none yet.
 async fn observe(request: Request, next: Next) -> Response {
-    let in_flight = metrics::gauge!("sluice_ingest_requests_in_flight");
-    in_flight.increment(1.0);
+    let under_way = UnderWay::begin();
     let response = next.run(request).await;
-    in_flight.decrement(1.0);
+    drop(under_way);
     if response.status().as_u16() < 400 {
         return response;
     }

@@ -33,6 +33,10 @@ use crate::{
 /// met by all its lanes at once; too long and it waits for them.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
+/// How long telling of a commit may hold a lane up. Lower: those who wait hear nothing where NATS is slow. Higher: so do the lane's next rows
+/// where it is away.
+const TELL_LIMIT: Duration = Duration::from_secs(1);
+
 /// What a lane needs from its worker.
 #[derive(Clone)]
 pub struct Context {
@@ -357,9 +361,14 @@ impl Task {
 
     /// Tells whoever waits for it what this shard has, whether by this lane's doing or another's.
     async fn tell(&self, work: &mut Work) {
-        for watched in work.told(&self.stored) {
-            watched.tell(&self.context.journal, Some(self.lane.shard())).await;
-        }
+        let told = work.told(&self.stored);
+        let tell = async {
+            for watched in told {
+                watched.tell(&self.context.journal, Some(self.lane.shard())).await;
+            }
+        };
+        // Without a connection the client takes only so much; nobody's rows wait for that.
+        let _ = tokio::time::timeout(TELL_LIMIT, tell).await;
     }
 
     async fn store(&self, shard: &mut Shard, work: &mut Work) -> Result<(), Trouble> {

@@ -54,3 +54,15 @@ async fn whoever_waits_hears_that_an_event_became_a_dead_letter_and_why() {
     let one = async || rows::count(&shard.address).await.is_ok_and(|found| found.rows == 1);
     wait::until("the row", LIMIT, one).await.unwrap();
 }
+
+#[tokio::test]
+async fn whoever_waits_when_ingest_is_told_to_stop_gets_202_at_once() {
+    let mut fleet = door(&[]).await;
+    fleet.writer().stop();
+    let waiting = tokio::spawn(told(post(&fleet, "1").header("prefer", "wait=50").body(ADA)));
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let begun = Instant::now();
+    fleet.ingest().tell_to_stop();
+    assert_eq!(waiting.await.unwrap().0, 202);
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}
