@@ -29,6 +29,8 @@ pub mod report;
 mod sight;
 mod sums;
 pub mod survey;
+#[cfg(test)]
+mod survey_tests;
 
 use std::time::Duration;
 
