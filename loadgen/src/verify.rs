@@ -19,6 +19,8 @@ mod events;
 pub mod expect;
 pub mod findings;
 pub mod fleet;
+#[cfg(test)]
+mod fleet_tests;
 pub mod homes;
 mod judge;
 pub mod ledger;
