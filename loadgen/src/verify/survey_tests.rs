@@ -1,5 +1,7 @@
 //! Surveys: what sums prove, what they leave to be looked at, what is selected, and how little is kept.
 
+use sluice_model::Partition;
+
 use super::{
     findings::Kind,
     ledger::Ledger,
@@ -63,14 +65,17 @@ fn rows_that_come_while_a_survey_runs_are_looked_at_without_reading_the_journal_
 fn a_survey_counts_events_that_have_neither_a_route_nor_a_dead_letter() {
     let mut ledger = ledger();
     ledger.begin_survey(64);
-    ledger.bury_of(at(0, 1).event(0), Some("c"));
-    ledger.expect(at(0, 1), Some(&customer("c")), [true, true, true]);
-    ledger.expect(at(0, 2), None, [false]);
-    ledger.read_through(&[at(0, 2), at(1, 0)]);
+    ledger.begin(Partition::new(0), at(0, 5));
+    ledger.bury_of(at(0, 5).event(0), Some("c"));
+    ledger.expect(at(0, 5), Some(&customer("c")), [true, true, true]);
+    ledger.expect(at(0, 6), None, [false]);
+    ledger.read_through(&[at(0, 6), at(1, 0)]);
     assert_eq!(ledger.unaccounted(), 3);
     for _ in 0..2 {
-        ledger.bury_of(at(0, 1).event(1), Some("c"));
-        ledger.bury_of(at(0, 2).event(0), Some("_"));
+        ledger.bury_of(at(0, 5).event(1), Some("c"));
+        ledger.bury_of(at(0, 6).event(0), Some("_"));
+        // Of what the journal no longer holds, and of what came later.
+        ledger.bury_of(at(0, 4).event(0), Some("c"));
         ledger.bury_of(at(0, 9).event(0), Some("c"));
     }
     assert_eq!(ledger.unaccounted(), 1);
