@@ -1,9 +1,13 @@
 //! The answer to a request of many lines: which were accepted, and what is wrong with the others.
 //!
-//! 202 (201 after a commit) says that at least one line was accepted, 422 that none was, 503 or 504 that some could not be stored.
-//! The body is the same in all cases: the three counts, and an entry for each line that was not accepted.
+//! 202 says that at least one line was accepted and none failed, 422 that none was accepted; any other status that the request
+//! ended early, as with 503 or 504 where some line could not be stored. The body is the same in all cases: how many lines were looked
+//! at (no further one is stored), the three counts, and an entry for each line that was not accepted.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use reqwest::StatusCode;
 use serde::Deserialize;
@@ -16,6 +20,8 @@ use crate::{
 /// The body.
 #[derive(Debug, Deserialize)]
 pub struct BulkAnswer {
+    /// Lines that were looked at; all where nothing is said.
+    lines: Option<usize>,
     accepted: u64,
     rejected: u64,
     failed: u64,
@@ -51,8 +57,13 @@ impl BulkAnswer {
         if let Some(unclear) = self.unclear(lines.len()) {
             return vec![Fate::Failed(Arc::new(Failure::new("unclear_answer", unclear, Rows::Perhaps))); lines.len()];
         }
+        let looked_at = self.lines.unwrap_or(lines.len());
         let errors: BTreeMap<usize, &LineError> = self.errors.iter().map(|error| (error.line, error)).collect();
         let fate = |(number, line): (usize, &Line)| match (line.bad, errors.get(&number)) {
+            _ if number > looked_at => {
+                let detail = format!("the request ended with {} after {looked_at} lines", self.status);
+                Fate::Failed(Arc::new(Failure::new("not_looked_at", detail, Rows::None)))
+            }
             (false, None) => Fate::Accepted,
             (true, Some(_)) => Fate::Rejected,
             (true, None) => Fate::Failed(Arc::new(bad_was_accepted())),
@@ -66,15 +77,15 @@ impl BulkAnswer {
 
     /// Why the answer does not say of each line what became of it.
     fn unclear(&self, lines: usize) -> Option<String> {
-        let named: std::collections::BTreeSet<usize> = self.errors.iter().map(|error| error.line).collect();
-        let in_range = named.iter().all(|line| (1..=lines).contains(line));
+        let named: BTreeSet<usize> = self.errors.iter().map(|error| error.line).collect();
+        let looked_at = self.lines.unwrap_or(lines);
+        let in_range = looked_at <= lines && named.iter().all(|line| (1..=looked_at).contains(line));
         let counted = self.rejected.checked_add(self.failed) == Some(self.errors.len() as u64)
-            && self.accepted.checked_add(self.errors.len() as u64) == Some(lines as u64);
+            && self.accepted.checked_add(self.errors.len() as u64) == Some(looked_at as u64);
         let status_fits = match self.status {
-            201 | 202 => self.accepted > 0,
+            202 => self.accepted > 0 && self.failed == 0 && looked_at == lines,
             422 => self.accepted == 0,
-            503 | 504 => self.failed > 0,
-            _ => false,
+            status => status >= 400,
         };
         let clear = in_range && counted && status_fits && named.len() == self.errors.len();
         (!clear).then(|| {
@@ -126,11 +137,23 @@ mod tests {
     }
 
     #[test]
+    fn lines_behind_the_end_of_a_request_that_ended_early_are_not_stored() {
+        let body = r#"{"status":503,"code":"journal_full","lines":2,"accepted":1,"rejected":0,"failed":1,
+            "errors":[{"line":2,"code":"journal_full","detail":"","retry_safe":true}],"errors_omitted":0}"#;
+        let fates = fates(503, body, &[false, false, false, true]);
+        assert_eq!(fates[0], Fate::Accepted);
+        assert_eq!(cause(&fates[1]), ("journal_full", Rows::None));
+        assert_eq!(cause(&fates[2]), ("not_looked_at", Rows::None));
+        assert_eq!(cause(&fates[3]), ("not_looked_at", Rows::None));
+    }
+
+    #[test]
     fn an_answer_that_contradicts_itself_leaves_every_line_in_doubt() {
         let nothing = r#"{"accepted":0,"rejected":0,"failed":0,"errors":[]}"#;
         let one = r#"{"accepted":1,"rejected":0,"failed":0,"errors":[]}"#;
         let beyond = r#"{"accepted":0,"rejected":1,"failed":0,"errors":[{"line":2,"code":"x","retry_safe":true}]}"#;
-        for (status, body) in [(202, nothing), (422, one), (503, one), (422, beyond), (500, one)] {
+        let half = r#"{"lines":0,"accepted":0,"rejected":0,"failed":0,"errors":[]}"#;
+        for (status, body) in [(202, nothing), (422, one), (503, nothing), (422, beyond), (302, one), (202, half)] {
             assert_eq!(cause(&fates(status, body, &[false])[0]), ("unclear_answer", Rows::Perhaps), "{status} {body}");
         }
         assert_eq!(fates(202, one, &[false]), [Fate::Accepted]);

@@ -10,7 +10,7 @@
 //! 4. [`outcome`]: what may come of a parcel. [`via_http`] (with [`bulk`]) and [`via_nats`] (with [`commits`]): the two ways in.
 //! 5. [`load`]: the open and the closed loop; [`tally`]: what came of it; [`live`]: the same while it runs; [`account`]: the
 //!    same for each customer.
-//! 6. [`run`]: a run from start to summary; [`summary`]: what it did; `told`: how that is told; [`compare`]: two of them.
+//! 6. [`run`]: a run from start to summary; [`summary`] (of a [`part`] for each phase): what it did; `told`: how that is told; [`compare`]: two of them.
 //! 7. [`verify`]: the check. Its heart, [`verify::ledger::Ledger`], does no I/O.
 //! 8. [`progress`]: how the commands say on standard error how far they are.
 
@@ -26,6 +26,7 @@ pub mod customers;
 pub mod live;
 pub mod load;
 pub mod outcome;
+pub mod part;
 pub mod people;
 pub mod phase;
 pub mod plan;

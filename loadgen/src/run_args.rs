@@ -17,8 +17,8 @@ use crate::{
 /// How many events a run offers where nothing says how many, or how long.
 const COUNT: u64 = 1_000;
 
-/// The most lines of a request.
-const LINES_MAX: u64 = 100_000;
+/// The most lines of a request: as many as ingest names one by one.
+const LINES_MAX: u64 = 10_000;
 
 /// What to offer, where, and how hard.
 #[derive(Debug, Clone, Args)]
@@ -70,7 +70,7 @@ pub struct RunArgs {
     #[arg(long, default_value_t = 1, value_parser = RangedU64ValueParser::<u32>::new().range(1..=MAX_EVENTS as u64))]
     pub events_per_message: u32,
     /// Over HTTP: persons per request, as one JSON object a line. Too few: one measures requests and not events. Too many: the
-    /// request is larger than ingest takes (413), or lasts longer than --timeout-ms.
+    /// request lasts longer than --timeout-ms.
     #[arg(long, default_value_t = 1, value_parser = RangedU64ValueParser::<u32>::new().range(1..=LINES_MAX))]
     pub lines: u32,
     /// With --lines: the lines of a request are of several customers, and each says whose it is.
@@ -85,7 +85,8 @@ pub struct RunArgs {
     #[arg(long, value_name = "K", default_value_t = 0)]
     pub bad: u64,
     /// Every K-th request also asks to be told when its rows are committed, for up to 30 s, and keeps its place among those in
-    /// flight until then. 0: none. Too low: such requests are most of the load, and their waiting is what limits it. Too high:
+    /// flight until then. Over NATS only a user of the writers' account can be told (the operator, and not the publisher). 0: none.
+    /// Too low: such requests are most of the load, and their waiting is what limits it. Too high:
     /// too few to tell a slow one in a hundred.
     #[arg(long, value_name = "K", default_value_t = 0)]
     pub commit_every: u64,
@@ -180,6 +181,10 @@ impl RunArgs {
             (self.mixed_lines && self.lines == 1, "--mixed-lines needs --lines of at least 2"),
             (self.empty_body && self.lines > 1, "--empty-body and --lines: ingest makes one person for a request"),
             (self.empty_body && self.bad > 0, "--empty-body and --bad: ingest makes no malformed person"),
+            (
+                self.commit_every > 0 && self.lines > 1,
+                "--commit-every is for single persons: --lines are not waited for",
+            ),
             (self.publish_twice > 0 && self.lines > 1, "--publish-twice is for single persons, not for --lines"),
         ];
         match refused.iter().find(|(is_wrong, _)| *is_wrong) {
@@ -236,6 +241,7 @@ mod tests {
             "--empty-body --lines 2",
             "--empty-body --bad 2",
             "--publish-twice 2 --lines 2",
+            "--commit-every 2 --lines 2",
         ];
         for line in bad {
             let error = run_args(line).check().unwrap_err().to_string();

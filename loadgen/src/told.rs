@@ -2,7 +2,10 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use crate::summary::{Part, PhaseSummary, Summary};
+use crate::{
+    part::Part,
+    summary::{PhaseSummary, Summary},
+};
 
 impl Summary {
     /// Prints it on standard output.

@@ -19,6 +19,8 @@ mod events;
 pub mod expect;
 pub mod findings;
 pub mod fleet;
+#[cfg(test)]
+mod fleet_tests;
 pub mod homes;
 mod judge;
 pub mod ledger;
@@ -29,6 +31,8 @@ pub mod report;
 mod sight;
 mod sums;
 pub mod survey;
+#[cfg(test)]
+mod survey_tests;
 
 use std::time::Duration;
 

@@ -173,8 +173,9 @@ impl Ledger {
 
     /// [`Ledger::bury`], where it is known whose the event is.
     pub fn bury_of(&mut self, id: EventId, customer: Option<&str>) {
+        let is_held = self.place(id.get()) != Place::BeforeJournal;
         if let Sight::Survey(survey) = &mut self.sight {
-            if survey.bury(id) {
+            if survey.bury(id) && is_held {
                 let number = customer.and_then(|customer| self.numbers.get(customer));
                 let open = match number {
                     Some(number) => &mut self.customers[*number as usize].open,

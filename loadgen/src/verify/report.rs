@@ -221,6 +221,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_too_much_to_be_looked_at_is_told_and_is_not_well() {
+        let mut findings = Findings::default();
+        findings.not_examined = 7;
+        let report = Report::new(findings, Outcome::default(), 0);
+        assert!(!report.ok && report.text().contains("among 7 more"), "{}", report.text());
+        assert_eq!(serde_json::to_value(&report).unwrap()["not_examined"], 7);
+        assert!(serde_json::to_value(self::report(&[true], 20)).unwrap().get("not_examined").is_none());
+    }
+
+    #[test]
     fn all_is_well_only_if_it_is_also_drained() {
         assert!(report(&[true], 20).ok);
         let findings = Findings::default();
