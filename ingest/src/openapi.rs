@@ -44,6 +44,15 @@ struct Accepted {
     id: String,
 }
 
+/// Of one person, or of many lines.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "it stands for two kinds of answers")]
+enum StoredOrReport {
+    One(Accepted),
+    Many(Report),
+}
+
 /// What went wrong (RFC 9457).
 #[derive(Serialize, ToSchema)]
 #[allow(dead_code, reason = "it stands for sluice_service::Problem")]
@@ -64,7 +73,7 @@ struct Problem {
 #[openapi(
     info(title = "Sluice ingest", description = "Create this person for customer 42: stored once, written once."),
     paths(create, create_for_many, show),
-    components(schemas(NewPerson, Accepted, Problem, Report, StoredPerson))
+    components(schemas(NewPerson, Accepted, Problem, Report, StoredOrReport, StoredPerson))
 )]
 struct Api;
 
@@ -90,7 +99,7 @@ struct Api;
     responses(
         (status = 201, description = "Stored, and the row is committed", body = Accepted,
          headers(("Location" = String), ("Preference-Applied" = String))),
-        (status = 202, description = "Stored; of many lines, a report", content((Accepted = "application/json"), (Report = "application/json")),
+        (status = 202, description = "Stored; of many lines, a report", body = StoredOrReport,
          headers(("Location" = String), ("Idempotent-Replayed" = String))),
         (status = 400, description = "Not JSON, or a header or the customer's name makes no sense", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "No token, or a wrong one", body = Problem, content_type = "application/problem+json"),
