@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use foldhash::quality::RandomState;
 use sluice_model::CustomerId;
 
 /// The least that a cache holds: a chunk's customers have to be known together.
@@ -14,15 +15,15 @@ pub const LEAST: usize = 4_000;
 /// What is known of customers, by their names.
 #[derive(Debug)]
 pub struct Cache<T> {
-    young: HashMap<CustomerId, T>,
-    old: HashMap<CustomerId, T>,
+    young: HashMap<CustomerId, T, RandomState>,
+    old: HashMap<CustomerId, T, RandomState>,
     half: usize,
 }
 
 impl<T: Copy> Cache<T> {
     /// One that holds so many customers at most, and no fewer than [`LEAST`]. Each takes about 150 bytes.
     pub fn new(customers: usize) -> Self {
-        Self { young: HashMap::new(), old: HashMap::new(), half: customers.max(LEAST) / 2 }
+        Self { young: HashMap::default(), old: HashMap::default(), half: customers.max(LEAST) / 2 }
     }
 
     /// How many it knows.
