@@ -9,29 +9,31 @@
 //! where the shards have stored it; or until the process is started anew, which forgets. A publisher that only begins then cannot
 //! notice: that is what the stamps in the shards are for.
 
+mod heights;
+mod packed;
+
 use std::{
-    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use async_nats::{
-    HeaderMap,
     connection::State,
     jetstream::{self, ErrorCode, context::PublishErrorKind, message::PublishMessage},
 };
 use bytes::Bytes;
 use futures::future::join_all;
 use sluice_failpoint::fail_point;
-use sluice_model::{CustomerId, EventId, MAX_EVENTS, MessageBuilder, Partition, Position};
+use sluice_model::{CustomerId, EventId, MessageBuilder, Partition, Position};
 use tokio::sync::{mpsc, oneshot};
 
+use self::{
+    heights::Heights,
+    packed::{Packed, pack},
+};
 use crate::{
     Journal,
-    fate::{
-        REPLY_HEADER, TRACE_HEADER,
-        inbox::{Inbox, Waiting},
-    },
+    fate::inbox::{Inbox, Waiting},
     read, subject,
 };
 
@@ -209,44 +211,6 @@ struct Partitioned {
     heights: Heights,
 }
 
-/// How far a partition has gone, as this publisher was told.
-#[derive(Debug, Default)]
-struct Heights {
-    /// The highest position acknowledged.
-    told: Option<Position>,
-    /// A lower one that came after it. Nothing is published while this is so.
-    given: Option<Position>,
-    /// When the journal was last asked whether it has gone beyond.
-    asked: Option<Instant>,
-}
-
-impl Heights {
-    /// Takes in what one round was told. Of one round nobody knows the order, so it is compared with the rounds before.
-    fn note(&mut self, round: &[Position]) -> Result<(), PublishError> {
-        let (Some(least), Some(most)) = (round.iter().min(), round.iter().max()) else { return Ok(()) };
-        let before = self.told.filter(|told| least <= told);
-        if before.is_some() {
-            self.given = Some(*least);
-        }
-        self.told = self.told.max(Some(*most));
-        self.check()
-    }
-
-    fn check(&self) -> Result<(), PublishError> {
-        match (self.told, self.given) {
-            (Some(told), Some(given)) => Err(PublishError::WentBack { told, given }),
-            _ => Ok(()),
-        }
-    }
-
-    /// The journal ends here now.
-    fn reached(&mut self, last: Position) {
-        if self.told.is_none_or(|told| told <= last) {
-            self.given = None;
-        }
-    }
-}
-
 async fn run(mut partition: Partitioned, mut requests: mpsc::Receiver<Request>) {
     let mut round = Vec::new();
     while requests.recv_many(&mut round, ROUND).await > 0 {
@@ -363,158 +327,5 @@ pub(crate) fn classify(error: &jetstream::context::PublishError) -> PublishError
             }
         }
         _ => PublishError::Unknown(error.to_string()),
-    }
-}
-
-/// Several requests' events in one message.
-#[derive(Debug)]
-struct Packed {
-    customer: CustomerId,
-    message: MessageBuilder,
-    parts: Vec<Part>,
-    /// Whether it is a single request's, with a message id.
-    has_id: bool,
-}
-
-/// One request's part of a message.
-#[derive(Debug)]
-struct Part {
-    /// Where its events begin.
-    first: usize,
-    ask: Ask,
-    stored: oneshot::Sender<Answer>,
-}
-
-impl Packed {
-    /// What the message says beside its events, and how to hear of them.
-    fn headers(&self, inbox: &Inbox) -> (Option<HeaderMap>, Option<Waiting>) {
-        let mut headers = HeaderMap::new();
-        let mut fate = None;
-        for Part { ask, .. } in &self.parts {
-            if let Some(id) = &ask.message_id {
-                headers.insert(subject::header::MESSAGE_ID, id.as_str());
-            }
-            if let Some(trace) = &ask.trace {
-                headers.append(TRACE_HEADER, trace.as_str());
-            }
-            if ask.fate && fate.is_none() {
-                let (reply, waiting) = inbox.place();
-                headers.insert(REPLY_HEADER, reply.as_str());
-                fate = Some(waiting);
-            }
-        }
-        ((!headers.is_empty()).then_some(headers), fate)
-    }
-
-    // Whoever asked may be gone by now; that changes nothing of what is stored.
-    fn tell(self, answer: impl Fn(&Part) -> Answer) {
-        for part in self.parts {
-            let answer = answer(&part);
-            let _ = part.stored.send(answer);
-        }
-    }
-
-    fn answer(self, position: Position, fate: Option<Waiting>) {
-        self.tell(|part| {
-            let fate = fate.clone().filter(|_| part.ask.fate);
-            Ok(Stored { first: position.event(part.first), replayed: false, fate })
-        });
-    }
-
-    fn answer_again(self, position: Position, same: Result<bool, PublishError>) {
-        self.tell(|part| {
-            let first = position.event(part.first);
-            if same.clone()? {
-                Ok(Stored { first, replayed: true, fate: None })
-            } else {
-                Err(PublishError::KeyReused { first })
-            }
-        });
-    }
-
-    fn refuse(self, error: &PublishError) {
-        self.tell(|_| Err(error.clone()));
-    }
-}
-
-/// Packs the requests of a round: as few messages as the limits allow, a customer's events in the order they came.
-fn pack(requests: impl Iterator<Item = Request>, max_bytes: usize) -> Vec<Packed> {
-    let mut packed: Vec<Packed> = Vec::new();
-    let mut open: HashMap<CustomerId, usize> = HashMap::new();
-    for Request { customer, message, ask, stored } in requests {
-        let has_id = ask.message_id.is_some();
-        let fits = |packed: &Packed| {
-            !has_id
-                && packed.message.events() + message.events() <= MAX_EVENTS
-                && packed.message.bytes() + 1 + message.bytes() <= max_bytes
-        };
-        match open.get(&customer).map(|index| &mut packed[*index]).filter(|packed| fits(packed)) {
-            Some(packed) => {
-                let first = packed.message.append(&message);
-                packed.parts.push(Part { first, ask, stored });
-            }
-            None => {
-                if !has_id {
-                    open.insert(customer.clone(), packed.len());
-                }
-                packed.push(Packed { customer, message, parts: vec![Part { first: 0, ask, stored }], has_id });
-            }
-        }
-    }
-    packed
-}
-
-#[cfg(test)]
-mod tests {
-    use sluice_model::Person;
-
-    use super::*;
-
-    fn request(customer: &str, events: usize) -> Request {
-        let mut message = MessageBuilder::new();
-        for _ in 0..events {
-            message.push(&Person { name: "a".into(), address: "b".into() });
-        }
-        Request { customer: customer.parse().unwrap(), message, ask: Ask::default(), stored: oneshot::channel().0 }
-    }
-
-    #[test]
-    fn a_request_with_a_message_id_is_a_message_of_its_own() {
-        let with_id = Request { ask: Ask { message_id: Some("k".to_owned()), ..Ask::default() }, ..request("1", 1) };
-        let packed = pack([request("1", 1), with_id, request("1", 1)].into_iter(), 1 << 20);
-        assert_eq!(packed.iter().map(|p| (p.message.events(), p.has_id)).collect::<Vec<_>>(), [(2, false), (1, true)]);
-    }
-
-    #[test]
-    fn an_ack_below_an_earlier_one_stops_a_partition_until_the_journal_has_gone_beyond() {
-        let at = |n| Position::new(n).unwrap();
-        let mut heights = Heights::default();
-        for round in [&[at(3), at(1), at(2)][..], &[], &[at(9), at(4)]] {
-            heights.note(round).unwrap();
-        }
-        let error = heights.note(&[at(12), at(9), at(10)]).unwrap_err();
-        assert!(matches!(error, PublishError::WentBack { told, given } if (told, given) == (at(12), at(9))), "{error}");
-        heights.reached(at(11));
-        assert!(heights.check().is_err());
-        heights.reached(at(12));
-        assert!(heights.check().is_ok() && heights.note(&[at(13)]).is_ok());
-        // One that was stored long ago and is found again by its message id says nothing: it is not noted at all.
-        assert!(heights.note(&[]).is_ok() && heights.note(&[at(13)]).is_err());
-    }
-
-    #[test]
-    fn a_round_packs_each_customers_events_in_order_within_both_limits() {
-        let requests = [("1", 1), ("2", 2), ("1", 3), ("1", 1_022), ("1", 1)].map(|(c, n)| request(c, n));
-        let packed = pack(requests.into_iter(), 1 << 20);
-        let shape: Vec<_> = packed
-            .iter()
-            .map(|p| {
-                (p.customer.as_str(), p.message.events(), p.parts.iter().map(|part| part.first).collect::<Vec<_>>())
-            })
-            .collect();
-        assert_eq!(shape, [("1", 4, vec![0, 1]), ("2", 2, vec![0]), ("1", 1_023, vec![0, 1_022])]);
-        // 26 bytes an event: two of them and the line feed are 53.
-        let small = pack([request("1", 1), request("1", 1), request("1", 1)].into_iter(), 53);
-        assert_eq!(small.iter().map(|p| p.message.events()).collect::<Vec<_>>(), [2, 1]);
     }
 }

@@ -5,15 +5,15 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use sluice_directory::DirectoryError;
 use sluice_failpoint::fail_point;
-use sluice_journal::{Message, ReadError, Reader};
+use sluice_journal::{Message, Reader};
 use sluice_model::{Partition, Position};
 use sluice_shard::Shard;
 use tokio::time::timeout;
 
 use super::{
-    task::{Task, Trouble},
+    task::Task,
+    trouble::Trouble,
     work::{Stretch, Work},
 };
 use crate::router::Router;
@@ -31,25 +31,6 @@ const READ_LIMIT: Duration = Duration::from_secs(30);
 struct Source {
     reader: Reader,
     router: Router,
-}
-
-impl From<ReadError> for Trouble {
-    fn from(error: ReadError) -> Self {
-        match error {
-            ReadError::Interrupted(_) => Self::Retry(error.into()),
-            ReadError::Beyond { wanted: at, .. } | ReadError::Replaced { position: at, .. } => {
-                Self::Refused(at.partition(), error)
-            }
-            // What is gone from the journal does not come back by trying again.
-            ReadError::Trimmed { .. } | ReadError::Gap { .. } => Self::Stop(error.into()),
-        }
-    }
-}
-
-impl From<DirectoryError> for Trouble {
-    fn from(error: DirectoryError) -> Self {
-        Self::Retry(error.into())
-    }
 }
 
 impl Task {

@@ -3,6 +3,7 @@
 //! - [`work`]: what a transaction stores, and the lane rule: may this shard take it?
 //! - [`queue`]: what the readers put in; fed or behind, joining.
 //! - [`task`]: the lane's life: connect, ask the shard how far it is, commit batch after batch.
+//! - `trouble`: why it gives a connection up.
 //! - [`observe`]: what of it is counted.
 //! - [`catch_up`]: a lane that is behind reads for itself, and joins.
 //!
@@ -12,6 +13,7 @@ pub mod catch_up;
 pub mod observe;
 pub mod queue;
 pub mod task;
+mod trouble;
 pub mod work;
 
 use std::sync::{

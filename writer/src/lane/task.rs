@@ -12,8 +12,8 @@ use std::{
 use bytes::Bytes;
 use sluice_directory::{Client, ShardEntry};
 use sluice_failpoint::fail_point;
-use sluice_journal::{Journal, ReadError, dead::Grave, subject};
-use sluice_model::{Partition, PartitionCount, Person, Reason, Refusal};
+use sluice_journal::{Journal, dead::Grave, subject};
+use sluice_model::{PartitionCount, Person, Reason, Refusal};
 use sluice_service::Backoff;
 use sluice_shard::{Batch, Class, Identity, Operation, RefusedRow, Shard, ShardError};
 use tokio::{sync::watch, task::JoinHandle, time::Instant};
@@ -21,11 +21,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Lane, LaneState, observe,
+    trouble::Trouble,
     work::{Stored, Work},
 };
 use crate::{
     config::LaneConfig,
-    shards::{RegisterError, Shards},
+    shards::Shards,
     share::{Owned, Share},
 };
 
@@ -54,43 +55,6 @@ pub struct Context {
     pub names_shards_late: bool,
     /// Commit what is queued, then end.
     pub stop: CancellationToken,
-}
-
-/// Why a connection was given up.
-#[derive(Debug)]
-pub(super) enum Trouble {
-    /// Try again, for ever.
-    Retry(Box<dyn Error + Send + Sync>),
-    /// Somebody has to mend it: try again, for ever, and loudly.
-    Misconfigured(Box<dyn Error + Send + Sync>),
-    /// The shard is not where we thought: ask it again at once.
-    Moved(Box<dyn Error + Send + Sync>),
-    /// The journal lost the end of that partition: nobody of this worker may go on with it; the lane goes on with the others.
-    Refused(Partition, ReadError),
-    /// An invariant broke, or the journal lacks what the shard needs: stop this lane.
-    Stop(Box<dyn Error + Send + Sync>),
-}
-
-impl From<ShardError> for Trouble {
-    fn from(error: ShardError) -> Self {
-        match error.class {
-            Class::Transient => Self::Retry(error.into()),
-            Class::Configuration => Self::Misconfigured(error.into()),
-            Class::PositionMoved => Self::Moved(error.into()),
-            // `append` sets refused rows aside by itself; if the class comes through all the same, nothing is to be
-            // dropped on its account.
-            Class::Data | Class::Invariant => Self::Stop(error.into()),
-        }
-    }
-}
-
-impl From<RegisterError> for Trouble {
-    fn from(error: RegisterError) -> Self {
-        match error {
-            RegisterError::Refused(ref problem) if !problem.retry_safe => Self::Misconfigured(error.into()),
-            _ => Self::Retry(error.into()),
-        }
-    }
 }
 
 /// A lane's own side.

@@ -1,0 +1,66 @@
+//! Why a lane gives a connection up, and what that asks of it.
+
+use std::error::Error;
+
+use sluice_directory::DirectoryError;
+use sluice_journal::ReadError;
+use sluice_model::Partition;
+use sluice_shard::{Class, ShardError};
+
+use crate::shards::RegisterError;
+
+/// Why a connection was given up.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// Try again, for ever.
+    Retry(Box<dyn Error + Send + Sync>),
+    /// Somebody has to mend it: try again, for ever, and loudly.
+    Misconfigured(Box<dyn Error + Send + Sync>),
+    /// The shard is not where we thought: ask it again at once.
+    Moved(Box<dyn Error + Send + Sync>),
+    /// The journal lost the end of that partition: nobody of this worker may go on with it; the lane goes on with the others.
+    Refused(Partition, ReadError),
+    /// An invariant broke, or the journal lacks what the shard needs: stop this lane.
+    Stop(Box<dyn Error + Send + Sync>),
+}
+
+impl From<ShardError> for Trouble {
+    fn from(error: ShardError) -> Self {
+        match error.class {
+            Class::Transient => Self::Retry(error.into()),
+            Class::Configuration => Self::Misconfigured(error.into()),
+            Class::PositionMoved => Self::Moved(error.into()),
+            // `append` sets refused rows aside by itself; if the class comes through all the same, nothing is to be
+            // dropped on its account.
+            Class::Data | Class::Invariant => Self::Stop(error.into()),
+        }
+    }
+}
+
+impl From<RegisterError> for Trouble {
+    fn from(error: RegisterError) -> Self {
+        match error {
+            RegisterError::Refused(ref problem) if !problem.retry_safe => Self::Misconfigured(error.into()),
+            _ => Self::Retry(error.into()),
+        }
+    }
+}
+
+impl From<ReadError> for Trouble {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Interrupted(_) => Self::Retry(error.into()),
+            ReadError::Beyond { wanted: at, .. } | ReadError::Replaced { position: at, .. } => {
+                Self::Refused(at.partition(), error)
+            }
+            // What is gone from the journal does not come back by trying again.
+            ReadError::Trimmed { .. } | ReadError::Gap { .. } => Self::Stop(error.into()),
+        }
+    }
+}
+
+impl From<DirectoryError> for Trouble {
+    fn from(error: DirectoryError) -> Self {
+        Self::Retry(error.into())
+    }
+}
