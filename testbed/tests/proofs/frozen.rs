@@ -14,7 +14,7 @@ use sqlx::{ConnectOptions, Connection, PgConnection, Row, sqlite::SqliteConnectO
 
 use crate::{
     LIMIT, connect,
-    under_load::{every_row_is_there, go_on, load, third_behind_a_proxy, third_says, three_shards},
+    under_load::{begin, every_row_is_there, go_on, load, third_behind_a_proxy, third_says, three_shards},
 };
 
 /// What a statement may take; after half as much again a transaction counts as abandoned. By then the other writer has taken over.
@@ -93,7 +93,7 @@ async fn a_writer_frozen_in_the_middle_of_a_transaction_on_postgres(state: &str)
     let (mut fleet, third, proxy) = third_behind_a_proxy(Flavor::Postgres, two_writers()).await;
     let [one, two] = [0, 1].map(|shard| fleet.shards()[shard].address.clone());
     let traffic = load(&fleet, 20).await;
-    go_on(&[&one, &two, &third.address]).await;
+    begin(&[&one, &two, &third.address]).await;
     // Each of its transactions takes some tenths of a second now, nearly all of them in the middle of it.
     proxy.delay(Duration::from_millis(100));
     let (mut in_one, mut in_two) = (connect(&one).await, connect(&two).await);
@@ -149,7 +149,7 @@ async fn a_writer_frozen_in_the_middle_of_a_transaction_on_mysql_keeps_the_next_
     let (mut fleet, third, proxy) = third_behind_a_proxy(Flavor::Mysql, two_writers()).await;
     let [one, two] = [0, 1].map(|shard| fleet.shards()[shard].address.clone());
     let traffic = load(&fleet, 20).await;
-    go_on(&[&one, &two, &third.address]).await;
+    begin(&[&one, &two, &third.address]).await;
     // As on PostgreSQL.
     proxy.delay(Duration::from_millis(100));
     // It is on the second one's server.

@@ -5,7 +5,9 @@ use sluice_testbed::{Fleet, FleetOptions, FleetShard, proxy::Proxy, rows, wait};
 
 use crate::{
     LIMIT, connect, fleet, one_full_partition,
-    under_load::{all_is_well_again, every_row_is_there, go_on, load, only_the_third_is_in_trouble, three_full_shards},
+    under_load::{
+        all_is_well_again, begin, every_row_is_there, go_on, load, only_the_third_is_in_trouble, three_full_shards,
+    },
 };
 
 async fn a_second_entry_for_the_same_database_is_refused(shards: Flavor) {
@@ -64,7 +66,7 @@ async fn a_shard_whose_address_leads_to_another_shards_database_gets_no_row_ther
     }
     let lanes = fleet.watch_lanes(0);
     let traffic = load(&fleet, 20).await;
-    go_on(&[&third.address]).await;
+    begin(&[&third.address]).await;
 
     proxy.lead_to(twin.address.port);
     only_the_third_is_in_trouble(&fleet, &lanes, "cannot verify the shard's identity (configuration)").await;
@@ -97,7 +99,7 @@ async fn two_sqlite_files_that_were_mixed_up_get_no_row_until_they_are_put_right
     let mut fleet = three_full_shards(Flavor::Sqlite).await;
     let [one, two, three] = [0, 1, 2].map(|shard| fleet.shards()[shard].address.clone());
     let traffic = load(&fleet, 20).await;
-    go_on(&[&one, &two, &three]).await;
+    begin(&[&one, &two, &three]).await;
     fleet.writer().kill();
     closed(&fleet, &[1, 2]).await;
     swap(&two, &three);

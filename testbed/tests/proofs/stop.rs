@@ -10,7 +10,7 @@ use sqlx::{ConnectOptions, sqlite::SqliteConnectOptions};
 
 use crate::{
     LIMIT,
-    under_load::{every_row_is_there, go_on, load, third_behind_a_proxy, three_shards},
+    under_load::{begin, every_row_is_there, load, third_behind_a_proxy, three_shards},
 };
 
 /// What the shard that is held up is owed in the end.
@@ -28,7 +28,7 @@ fn one_partition(writer_args: &[&str]) -> FleetOptions {
 /// Some load, all of it written, and every lane fed.
 async fn warmed_up(fleet: &Fleet, third: &ShardAddress) -> Sent {
     let traffic = load(fleet, 20).await;
-    go_on(&[third]).await;
+    begin(&[third]).await;
     let live = async || fleet.lanes(0).await.is_ok_and(|lanes| lanes.iter().all(|lane| lane.state == "live"));
     wait::until("all lanes live", LIMIT, live).await.unwrap();
     let sent = traffic.stop().await.unwrap();
