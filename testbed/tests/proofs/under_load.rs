@@ -18,7 +18,7 @@ use crate::{LIMIT, fleet, one_full_partition};
 /// Rows that have to come into a shard before it counts as going on.
 const SOME_ROWS: i64 = 500;
 /// How long they may take: far longer than they do, and far shorter than any limit that a stuck reader would run into.
-const SOON: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_secs(15);
 
 /// Three shards with a customer each: `1`, `2`, `3` on `shard1`, `shard2`, `shard3`, all of one partition, whose reader any of
 /// the shards can hold up.

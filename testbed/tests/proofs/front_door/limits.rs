@@ -59,10 +59,10 @@ async fn beyond_the_most_connections_one_more_is_closed_and_a_place_that_becomes
     for _ in 0..4 {
         held.push(connect(&fleet).await);
     }
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(rest(&mut connect(&fleet).await).await, "");
     held.clear();
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(told(post(&fleet, "1").body(ADA)).await.0, 202);
 }
 
