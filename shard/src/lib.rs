@@ -10,7 +10,7 @@
 //! 5. `append`: the lane's transaction, once for all engines; `lane_rule` and `bisection` are its pure parts. `registration`
 //!    and `schema` are what makes a database a shard; `rebinding` gives one over to another journal.
 //! 6. `engine`: the closed set of engines; `postgres`, `mysql`, `sqlite`: all SQL of one engine. Another engine is another such
-//!    file, a variant there, and one in [`Flavor`].
+//!    file, a variant there, and one in [`Flavor`]. [`copy_format`]: rows as PostgreSQL takes them.
 //!
 //! `tests/conformance.rs` is one suite that every engine runs.
 
@@ -19,6 +19,7 @@ mod append;
 pub mod batch;
 mod bisection;
 mod chunks;
+pub mod copy_format;
 mod customer_column;
 mod engine;
 pub mod error;

@@ -1,17 +1,16 @@
-//! `COPY person FROM STDIN` in PostgreSQL's binary format: lengths instead of delimiters, so no text needs escaping.
+//! `COPY person FROM STDIN`, in the binary format.
 
 use std::ops::Range;
 
-use sluice_model::{Rows, rows::Row};
+use sluice_model::Rows;
 use sqlx::PgConnection;
 
-use crate::fault::Fault;
+use crate::{
+    copy_format::{HEADER, TRAILER, encode},
+    fault::Fault,
+};
 
 pub(super) const COPY: &str = "COPY person ({customer}, id, name, address) FROM STDIN (FORMAT binary)";
-/// Signature, no flags, no header extension.
-const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
-const TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
-const COLUMNS: [u8; 2] = 4_i16.to_be_bytes();
 /// A message a row would cost a third of the rate; from 8 KiB up to a whole batch all sizes are equally quick.
 const CHUNK_BYTES: usize = 128 * 1024;
 
@@ -51,18 +50,4 @@ pub(super) async fn copy_in(
         )));
     }
     Ok(())
-}
-
-fn encode(row: Row<'_>, buffer: &mut Vec<u8>) {
-    buffer.extend_from_slice(&COLUMNS);
-    encode_field(row.customer_id.as_bytes(), buffer);
-    encode_field(&row.id.get().to_be_bytes(), buffer);
-    encode_field(row.name.as_bytes(), buffer);
-    encode_field(row.address.as_bytes(), buffer);
-}
-
-fn encode_field(bytes: &[u8], buffer: &mut Vec<u8>) {
-    let length = i32::try_from(bytes.len()).expect("a checked field is far below 2 GiB");
-    buffer.extend_from_slice(&length.to_be_bytes());
-    buffer.extend_from_slice(bytes);
 }

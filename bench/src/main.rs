@@ -1,0 +1,79 @@
+//! `cargo bench-fleet`. Exit status: 0 measured, whatever the figures; 1 something failed; 130 interrupted.
+#![allow(clippy::print_stdout, reason = "this is the command's report")]
+
+use std::process::ExitCode;
+
+use sluice_bench::{
+    args::{Cli, Plan, Scenario},
+    drain,
+    finding::Finding,
+    nothing,
+    report::Report,
+    singles, sync, uploads,
+};
+use sluice_service::telemetry::{self, LogFormat, TelemetryArgs};
+use sluice_shard::Flavor;
+use sluice_testbed::Progress;
+use tokio_util::sync::CancellationToken;
+
+const INTERRUPTED: u8 = 130;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match execute(&Cli::read(std::env::args_os())).await {
+        Ok(code) => code,
+        Err(error) => {
+            Progress::Shown.line(&format!("bench-fleet: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
+    let log = std::env::var("RUST_LOG").unwrap_or_else(|_| "warn".into());
+    telemetry::init(&TelemetryArgs { log_format: LogFormat::Text, log })?;
+    if let Some(address) = cli.listen {
+        let stop = CancellationToken::new();
+        let serving = nothing::serve(address, stop.clone());
+        let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        tokio::spawn(async move {
+            terminated.recv().await;
+            stop.cancel();
+        });
+        serving.await?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let plan = cli.plan();
+    let measured = async {
+        let mut findings = Vec::new();
+        for scenario in cli.scenarios() {
+            plan.progress.line(&format!("scenario {scenario:?}"));
+            findings.extend(Box::pin(run(scenario, &plan)).await?);
+        }
+        anyhow::Ok(findings)
+    };
+    let findings = tokio::select! {
+        findings = measured => findings?,
+        _ = tokio::signal::ctrl_c() => return Ok(ExitCode::from(INTERRUPTED)),
+    };
+    if cli.json {
+        println!("{}", serde_json::to_string_pretty(&findings)?);
+    } else {
+        println!("\n{}", Report(&findings));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn run(scenario: Scenario, plan: &Plan) -> anyhow::Result<Vec<Finding>> {
+    match scenario {
+        Scenario::A => drain::singles(plan, 'A', Flavor::Postgres).await,
+        Scenario::B => drain::packed(plan).await,
+        Scenario::C => singles::compare(plan).await,
+        Scenario::D => uploads::compare(plan).await,
+        Scenario::H => {
+            let mariadb = drain::singles(plan, 'H', Flavor::Mysql).await?;
+            Ok([mariadb, drain::singles(plan, 'H', Flavor::Sqlite).await?].concat())
+        }
+        Scenario::I => sync::compare(plan).await,
+    }
+}
