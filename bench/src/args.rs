@@ -39,6 +39,12 @@ pub enum Scenario {
     C,
     /// Uploads of 1,000 lines, compared with a bare client that stores the same messages.
     D,
+    /// An event's latency, compared with an fsync and a commit.
+    E,
+    /// More shards and more customers, compared with few.
+    F,
+    /// One of three shards dead for a minute, compared with the same load without that.
+    G,
     /// MariaDB and SQLite shards.
     H,
     /// The journal's server acknowledging before the disk has it.

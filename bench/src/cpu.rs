@@ -51,6 +51,12 @@ impl Cpu {
         Ok(Self(cpu))
     }
 
+    /// Without what this process took: while it only looks on, that is not what an event costs.
+    pub fn without_bench(mut self) -> Self {
+        self.0.remove(&Role::Bench);
+        self
+    }
+
     /// All roles together.
     pub fn total(&self) -> Duration {
         self.0.values().sum()

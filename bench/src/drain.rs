@@ -1,4 +1,4 @@
-//! Scenarios A, B, F and H: a journal that is full of events is brought into the shards.
+//! Scenarios A, B and H: a journal that is full of events is brought into the shards.
 
 use std::sync::Arc;
 
@@ -73,7 +73,7 @@ impl Drain {
         let once = Events { per_message: 1, messages: each_once, ..self.events };
         stage.clear().await?;
         let stretches = stage.fill(&once).await?;
-        stage.drain(&stretches, once.count()).await?;
+        stage.drain(&stretches, once.count(), 0.0).await?;
         let mut rounds = Vec::new();
         for round in 1..=plan.rounds {
             let step = plan.progress.step(&format!("  round {round} of {}", plan.rounds));
@@ -85,7 +85,7 @@ impl Drain {
             let before = stage.cpu()?;
             let seconds = insert::insert(&addresses, &prepared).await?.as_secs_f64();
             let insert = Took { seconds, cpu: stage.cpu()? - before };
-            let drained = stage.drain(&stretches, self.events.count()).await?;
+            let drained = stage.drain(&stretches, self.events.count(), 0.0).await?;
             step.done();
             rounds.push(Measured { read, insert, drained });
         }
@@ -125,9 +125,7 @@ pub async fn singles(plan: &Plan, scenario: char, flavor: Flavor) -> anyhow::Res
     };
     let reading = time(Goal::Known, "reading alone".to_owned(), |round| round.read.seconds);
     let storing = |goal| time(goal, format!("{way} alone"), |round| round.insert.seconds);
-    let both = |goal| {
-        time(goal, format!("reading, then {way}"), |round| round.read.seconds + round.insert.seconds)
-    };
+    let both = |goal| time(goal, format!("reading, then {way}"), |round| round.read.seconds + round.insert.seconds);
     if flavor != Flavor::Postgres {
         return Ok(vec![storing(Goal::AtMost(1.3)), both(Goal::Known), reading]);
     }

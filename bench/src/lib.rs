@@ -7,16 +7,19 @@
 //! 1. [`args`]: the command line; [`finding`]: what a scenario says; [`report`]: how that is shown.
 //! 2. [`events`]: what is stored; [`cpu`]: processor time by process; [`stage`]: a fleet, filled and drained.
 //! 3. The limits: [`publish`], [`read`], [`insert`], and [`nothing`], a server that does nothing; [`post`]: who posts to it and to ingest.
-//! 4. The scenarios: [`drain`] (A, B, H), [`singles`] (C), [`uploads`] (D), [`sync`] (I).
+//! 4. The scenarios: [`drain`] (A, B, H), [`singles`] (C), [`uploads`] (D), [`latency`] (E), [`growth`] (F), [`dead_shard`] (G), [`sync`] (I).
 //!
 //! `benches/pure_parts.rs` measures single functions of the hot path by criterion.
 
 pub mod args;
 pub mod cpu;
+pub mod dead_shard;
 pub mod drain;
 pub mod events;
 pub mod finding;
+pub mod growth;
 pub mod insert;
+pub mod latency;
 pub mod nothing;
 pub mod post;
 pub mod publish;

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use sluice_bench::{
     args::{Cli, Plan, Scenario},
-    drain,
+    dead_shard, drain,
     finding::Finding,
-    nothing,
+    growth, latency, nothing,
     report::Report,
     singles, sync, uploads,
 };
@@ -70,6 +70,9 @@ async fn run(scenario: Scenario, plan: &Plan) -> anyhow::Result<Vec<Finding>> {
         Scenario::B => drain::packed(plan).await,
         Scenario::C => singles::compare(plan).await,
         Scenario::D => uploads::compare(plan).await,
+        Scenario::E => latency::compare(plan).await,
+        Scenario::F => growth::compare(plan).await,
+        Scenario::G => dead_shard::compare(plan).await,
         Scenario::H => {
             let mariadb = drain::singles(plan, 'H', Flavor::Mysql).await?;
             Ok([mariadb, drain::singles(plan, 'H', Flavor::Sqlite).await?].concat())

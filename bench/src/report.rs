@@ -22,8 +22,11 @@ impl fmt::Display for Report<'_> {
                 _ if finding.is_met() => "met",
                 _ => "MISSED",
             };
-            let cpu: Vec<_> =
-                finding.cpu_us.iter().map(|(role, us)| format!("{} {us:.2}", format!("{role:?}").to_lowercase())).collect();
+            let cpu: Vec<_> = finding
+                .cpu_us
+                .iter()
+                .map(|(role, us)| format!("{} {us:.2}", format!("{role:?}").to_lowercase()))
+                .collect();
             let measured = |number| format!("{} {}", short(number), finding.unit);
             table.add_row([
                 finding.scenario.to_string(),
@@ -72,6 +75,9 @@ mod tests {
         };
         let table = Report(&[finding(Goal::AtMost(1.5)), finding(Goal::AtMost(2.0))]).to_string();
         assert!(table.contains("MISSED") && table.contains("met") && table.contains("writer 3.00"), "{table}");
-        assert_eq!((short(1_234_567.8), short(123.4), short(12.34), short(1.234)), ("1,234,568".into(), "123".into(), "12.3".into(), "1.23".into()));
+        assert_eq!(
+            (short(1_234_567.8), short(123.4), short(12.34), short(1.234)),
+            ("1,234,568".into(), "123".into(), "12.3".into(), "1.23".into())
+        );
     }
 }

@@ -34,7 +34,12 @@ pub struct Accepted {
 /// # Errors
 /// Where it does not start.
 pub async fn stage(plan: &Plan, sync_always: bool) -> anyhow::Result<Stage> {
-    Stage::start(FleetOptions { shards: Flavor::Postgres.into(), sync_always, ..plan.fleet() }).await
+    Stage::start(FleetOptions { sync_always, ..options(plan) }).await
+}
+
+/// Three PostgreSQL shards.
+pub fn options(plan: &Plan) -> FleetOptions {
+    FleetOptions { shards: Flavor::Postgres.into(), ..plan.fleet() }
 }
 
 /// Posts of so many customers, in turn.

@@ -39,11 +39,11 @@ pub struct Stage {
 /// What draining took.
 #[derive(Debug, Clone)]
 pub struct Drained {
-    /// For all events.
+    /// For all events, at the rate of those that were counted.
     pub time: Duration,
-    /// For all events, by process.
+    /// By process, for those that were counted.
     pub cpu: Cpu,
-    /// For how many of them processor time was counted.
+    /// How many were counted.
     pub counted: u64,
     /// The writer's memory at its most, in bytes.
     pub peak_bytes: u64,
@@ -126,11 +126,12 @@ impl Stage {
     }
 
     /// Lets the writer, which is stopped, bring these stretches of so many events into the shards, whose tables are empty. The clock runs
-    /// from the first commit that is seen, so that the writer's start is not counted; what was committed then is not counted either.
+    /// from the first commit that is seen after this part of them (0.0: from the very first), so that the writer's start is not
+    /// counted; what was committed then is not counted either.
     ///
     /// # Errors
     /// Where not every event becomes a row in time.
-    pub async fn drain(&mut self, stretches: &[Stretch], events: u64) -> anyhow::Result<Drained> {
+    pub async fn drain(&mut self, stretches: &[Stretch], events: u64, after: f64) -> anyhow::Result<Drained> {
         self.fleet.writer().restart_unready()?;
         let deadline = Instant::now() + DRAINED_WITHIN;
         let (mut begun, mut done) = (None, 0.0);
@@ -138,17 +139,22 @@ impl Stage {
             ensure!(Instant::now() < deadline, "the journal is drained to {:.1} % only", done * 100.0);
             tokio::time::sleep(LOOK).await;
             done = self.share_done(stretches).await;
-            if done > 0.0 && begun.is_none() {
+            if done > after && begun.is_none() {
                 begun = Some((Instant::now(), self.cpu()?, done));
             }
         }
         let (since, cpu, before) = begun.context("it was begun before it was done")?;
         self.reach(events).await?;
-        let (elapsed, cpu) = (since.elapsed(), self.cpu()? - cpu);
+        let (elapsed, cpu) = (since.elapsed(), (self.cpu()? - cpu).without_bench());
         let peak_bytes = Memory::of(self.fleet.writer().pid())?.peak;
         // Where the very first look sees all, there is nothing to tell.
         let left = (1.0 - before).max(f64::EPSILON);
-        #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a part of it")]
+        #[allow(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a part of it"
+        )]
         let counted = (events as f64 * left) as u64;
         Ok(Drained { time: elapsed.div_f64(left), cpu, counted, peak_bytes })
     }

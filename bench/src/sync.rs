@@ -16,7 +16,10 @@ use crate::{
 pub async fn compare(plan: &Plan) -> anyhow::Result<Vec<Finding>> {
     let customers = plan.small(10_000);
     let (always, lazy) = (singles::stage(plan, true).await?, singles::stage(plan, false).await?);
-    let requests = [singles::requests(singles::ingest(&always)?, customers), singles::requests(singles::ingest(&lazy)?, customers)];
+    let requests = [
+        singles::requests(singles::ingest(&always)?, customers),
+        singles::requests(singles::ingest(&lazy)?, customers),
+    ];
     let uploads = Uploads::default();
     for (stage, requests) in [&always, &lazy].into_iter().zip(&requests) {
         singles::accept(stage, requests, plan.seconds(3)).await?;

@@ -43,9 +43,9 @@ impl Uploads {
     pub async fn upload(&self, stage: &Stage, time: Duration) -> anyhow::Result<(Posted, Cpu)> {
         let address = ingest(stage)?;
         let (before, cpu) = (stage.rows().await?, stage.cpu()?);
-        let requests = self.messages().map(|(customer, payload)| {
-            post::request(address, &customer, "application/x-ndjson", &payload)
-        });
+        let requests = self
+            .messages()
+            .map(|(customer, payload)| post::request(address, &customer, "application/x-ndjson", &payload));
         let posted = post::post(address, &Arc::new(requests.collect()), CONNECTIONS, time).await?;
         let cpu = stage.cpu()? - cpu;
         stage.reach(before + posted.requests * LINES).await?;

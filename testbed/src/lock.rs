@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sluice_shard::{Flavor, ShardAddress};
-use sqlx::{ConnectOptions, Connection, MySqlConnection, PgConnection, SqliteConnection, sqlite::SqliteConnectOptions};
+use sqlx::{ConnectOptions, Connection, Executor, MySqlConnection, PgConnection, SqliteConnection, sqlite::SqliteConnectOptions};
 
 use crate::rows::{mysql_options, postgres_options};
 
@@ -21,7 +21,7 @@ pub enum Lock {
 }
 
 impl Lock {
-    /// Takes it.
+    /// Takes it; the compiler can prove this future `Send`, as it could not with `raw_sql(..).execute(..)`.
     ///
     /// # Errors
     /// Where the database does not answer, or a lane holds it for too long.
@@ -32,7 +32,7 @@ impl Lock {
                 let limit = LIMIT.as_millis();
                 let lock =
                     format!("SET lock_timeout = {limit}; BEGIN; LOCK TABLE journal_position IN ACCESS EXCLUSIVE MODE");
-                sqlx::raw_sql(&lock).execute(&mut connection).await?;
+                connection.execute(sqlx::raw_sql(&lock)).await?;
                 Self::Postgres(connection)
             }
             Flavor::Mysql => {
@@ -41,13 +41,13 @@ impl Lock {
                 let lock = format!(
                     "SET innodb_lock_wait_timeout = {limit}; BEGIN; SELECT count(*) FROM journal_position FOR UPDATE"
                 );
-                sqlx::raw_sql(&lock).execute(&mut connection).await?;
+                connection.execute(sqlx::raw_sql(&lock)).await?;
                 Self::Mysql(connection)
             }
             Flavor::Sqlite => {
                 let options = SqliteConnectOptions::new().filename(&shard.database).busy_timeout(LIMIT);
                 let mut connection = options.connect().await?;
-                sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut connection).await?;
+                connection.execute(sqlx::raw_sql("BEGIN IMMEDIATE")).await?;
                 Self::Sqlite(connection)
             }
         })
@@ -63,7 +63,7 @@ impl Lock {
             Self::Postgres(connection) => connection.close().await?,
             Self::Mysql(connection) => connection.close().await?,
             Self::Sqlite(mut connection) => {
-                sqlx::raw_sql("ROLLBACK").execute(&mut connection).await?;
+                connection.execute(sqlx::raw_sql("ROLLBACK")).await?;
                 connection.close().await?;
             }
         }

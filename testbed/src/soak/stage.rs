@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use sluice_shard::{Flavor, ShardAddress};
 use sqlx::{ConnectOptions, Connection};
+use tokio::task::JoinHandle;
 
 use super::{
     fault::{Fault, Kind, Target},
@@ -28,7 +29,8 @@ const TABLE_BYTES: u64 = (16 << 20) + 4096;
 /// What has to be remembered from a fault's beginning to its end.
 pub struct Stage {
     shards: Vec<ShardAddress>,
-    locks: BTreeMap<usize, Lock>,
+    /// Being taken, or held. Nobody waits for one: a lane that is frozen may hold it, and who waits here does not thaw that.
+    locks: BTreeMap<usize, JoinHandle<anyhow::Result<Lock>>>,
     copies: BTreeMap<usize, Older>,
     journal: JournalRoom,
 }
@@ -68,7 +70,10 @@ impl Stage {
             Kind::Slow => fleet.proxies()[index].delay(LATE),
             Kind::Full => fleet.servers()[index].limit_files(Some(TABLE_BYTES))?,
             Kind::ReadOnly => read_only(&self.shards[index], true).await?,
-            Kind::Lock => drop(self.locks.insert(index, Lock::take(&self.shards[index]).await?)),
+            Kind::Lock => {
+                let shard = self.shards[index].clone();
+                self.locks.insert(index, tokio::spawn(async move { Lock::take(&shard).await }));
+            }
             Kind::SetBack => drop(self.copies.insert(index, Older::copy(&self.shards[index]).await?)),
         }
         Ok(())
@@ -111,8 +116,11 @@ impl Stage {
             }
             Kind::ReadOnly => read_only(&self.shards[index], false).await?,
             Kind::Lock => {
-                if let Some(lock) = self.locks.remove(&index) {
-                    lock.release().await?;
+                match self.locks.remove(&index) {
+                    Some(lock) if lock.is_finished() => lock.await??.release().await?,
+                    // A lane had it all the time: dropped, its connection is closed.
+                    Some(lock) => lock.abort(),
+                    None => {}
                 }
             }
             Kind::SetBack => {
