@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fs,
-    ops::Sub,
+    ops::{Add, Sub},
     time::Duration,
 };
 
@@ -38,7 +38,7 @@ pub type Processes = Vec<(Role, u32)>;
 pub struct Cpu(BTreeMap<Role, Duration>);
 
 impl Cpu {
-    /// What these processes and all that they have started have taken since their start.
+    /// What these processes have taken since their start; each but this one with all that it has started.
     ///
     /// # Errors
     /// Where the kernel does not say: this is not Linux.
@@ -46,7 +46,9 @@ impl Cpu {
         let table = Table::read()?;
         let mut cpu = BTreeMap::new();
         for (role, pid) in processes {
-            *cpu.entry(*role).or_default() += table.tree(*pid);
+            // All that is measured here this process has started: it counts by itself.
+            let time = if *role == Role::Bench { table.own(*pid) } else { table.tree(*pid) };
+            *cpu.entry(*role).or_default() += time;
         }
         Ok(Self(cpu))
     }
@@ -70,6 +72,17 @@ impl Cpu {
     }
 }
 
+impl Add for Cpu {
+    type Output = Self;
+
+    fn add(mut self, more: Self) -> Self {
+        for (role, time) in more.0 {
+            *self.0.entry(role).or_default() += time;
+        }
+        self
+    }
+}
+
 impl Sub for Cpu {
     type Output = Self;
 
@@ -83,7 +96,8 @@ impl Sub for Cpu {
 
 /// Every process of this machine.
 struct Table {
-    time: HashMap<u32, Duration>,
+    /// A process' own time, and that of its ended children.
+    time: HashMap<u32, (Duration, Duration)>,
     children: HashMap<u32, Vec<u32>>,
 }
 
@@ -94,8 +108,9 @@ impl Table {
             let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
             // One that has ended since is no error.
             let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { continue };
-            if let Some((parent, ticks)) = parse(&stat) {
-                table.time.insert(pid, Duration::from_secs(ticks) / TICKS_PER_S);
+            if let Some((parent, own, ended)) = parse(&stat) {
+                let time = |ticks| Duration::from_secs(ticks) / TICKS_PER_S;
+                table.time.insert(pid, (time(own), time(ended)));
                 table.children.entry(parent).or_default().push(pid);
             }
         }
@@ -104,16 +119,22 @@ impl Table {
 
     /// A process and all below it; those that have ended are counted for the one that waited for them.
     fn tree(&self, pid: u32) -> Duration {
+        let (own, ended) = self.time.get(&pid).copied().unwrap_or_default();
         let below = self.children.get(&pid).into_iter().flatten();
-        self.time.get(&pid).copied().unwrap_or_default() + below.map(|child| self.tree(*child)).sum::<Duration>()
+        own + ended + below.map(|child| self.tree(*child)).sum::<Duration>()
+    }
+
+    fn own(&self, pid: u32) -> Duration {
+        self.time.get(&pid).copied().unwrap_or_default().0
     }
 }
 
-/// The parent and the ticks of `/proc/<pid>/stat`. The name stands in brackets, and may hold anything.
-fn parse(stat: &str) -> Option<(u32, u64)> {
+/// The parent of `/proc/<pid>/stat`, its own ticks, and those of its ended children. The name stands in brackets, and may hold anything.
+fn parse(stat: &str) -> Option<(u32, u64, u64)> {
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    let ticks = fields.get(11..15)?.iter().map(|field| field.parse::<u64>().ok()).sum::<Option<u64>>()?;
-    Some((fields.get(1)?.parse().ok()?, ticks))
+    let ticks =
+        |at: std::ops::Range<usize>| fields.get(at)?.iter().map(|field| field.parse::<u64>().ok()).sum::<Option<u64>>();
+    Some((fields.get(1)?.parse().ok()?, ticks(11..13)?, ticks(13..15)?))
 }
 
 #[cfg(test)]
@@ -136,7 +157,7 @@ mod tests {
     #[test]
     fn a_name_with_brackets_and_spaces_is_no_field() {
         let stat = "42 (a) b (c) S 7 1 1 0 -1 4194560 1 2 3 4 10 20 30 40 20 0 1 0 5 6 7";
-        assert_eq!(parse(stat), Some((7, 100)));
+        assert_eq!(parse(stat), Some((7, 30, 70)));
         assert_eq!(parse("42 (x"), None);
     }
 }

@@ -73,6 +73,7 @@ pub async fn compare(plan: &Plan) -> anyhow::Result<Vec<Finding>> {
         goal,
         rounds,
         cpu_us: BTreeMap::new(),
+        other_cpu_us: BTreeMap::new(),
     };
     let what = "20,000 events/s, one of three shards dead for 60 s: rows of the other two";
     Ok(vec![

@@ -1,6 +1,6 @@
 //! Scenarios A, B and H: a journal that is full of events is brought into the shards.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::Serialize;
 use sluice_shard::Flavor;
@@ -82,9 +82,11 @@ impl Drain {
             let before = stage.cpu()?;
             let seconds = read::read(&stage.nats, &stretches).await?.as_secs_f64();
             let read = Took { seconds, cpu: stage.cpu()? - before };
+            insert::settle(&addresses).await?;
             let before = stage.cpu()?;
             let seconds = insert::insert(&addresses, &prepared).await?.as_secs_f64();
             let insert = Took { seconds, cpu: stage.cpu()? - before };
+            insert::settle(&addresses).await?;
             let drained = stage.drain(&stretches, self.events.count(), 0.0).await?;
             step.done();
             rounds.push(Measured { read, insert, drained });
@@ -122,6 +124,7 @@ pub async fn singles(plan: &Plan, scenario: char, flavor: Flavor) -> anyhow::Res
         goal,
         rounds: rounds.iter().map(|round| Round::ratio(round.drained.time.as_secs_f64(), other(round))).collect(),
         cpu_us: last.drained.cpu.per_event_us(last.drained.counted),
+        other_cpu_us: BTreeMap::new(),
     };
     let reading = time(Goal::Known, "reading alone".to_owned(), |round| round.read.seconds);
     let storing = |goal| time(goal, format!("{way} alone"), |round| round.insert.seconds);
@@ -148,6 +151,7 @@ fn cpu(drain: &Drain, rounds: &[Measured]) -> Finding {
         goal: Goal::AtMost(1.2),
         rounds: rounds.iter().map(round).collect(),
         cpu_us: middle(rounds).drained.cpu.per_event_us(middle(rounds).drained.counted),
+        other_cpu_us: (middle(rounds).read.cpu.clone() + middle(rounds).insert.cpu.clone()).per_event_us(count),
     }
 }
 
@@ -171,6 +175,7 @@ pub async fn packed(plan: &Plan) -> anyhow::Result<Vec<Finding>> {
             .map(|round| Round::ratio(round.drained.time.as_secs_f64(), round.insert.seconds))
             .collect(),
         cpu_us: last.drained.cpu.per_event_us(last.drained.counted),
+        other_cpu_us: last.insert.cpu.per_event_us(drain.events.count()),
     }])
 }
 

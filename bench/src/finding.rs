@@ -74,6 +74,8 @@ pub struct Finding {
     pub rounds: Vec<Round>,
     /// Our processor time for each event in microseconds, by process: of the middle round.
     pub cpu_us: BTreeMap<Role, f64>,
+    /// That of the limit or peer, where it was measured.
+    pub other_cpu_us: BTreeMap<Role, f64>,
 }
 
 impl Finding {
@@ -108,6 +110,7 @@ mod tests {
             goal,
             rounds: rounds.clone(),
             cpu_us: BTreeMap::new(),
+            other_cpu_us: BTreeMap::new(),
         };
         assert_eq!(finding(Goal::Known).median().figure, 1.5);
         assert!(finding(Goal::AtMost(1.5)).is_met() && !finding(Goal::AtMost(1.4)).is_met());

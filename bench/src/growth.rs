@@ -51,6 +51,7 @@ pub async fn compare(plan: &Plan) -> anyhow::Result<Vec<Finding>> {
         goal: Goal::AtMost(256.0),
         rounds: most.iter().map(|drained| Round { ours: mib(drained), other: 0.0, figure: mib(drained) }).collect(),
         cpu_us: BTreeMap::new(),
+        other_cpu_us: BTreeMap::new(),
     });
     Ok(findings)
 }
@@ -95,5 +96,6 @@ fn cpu(case: (u16, u64), ours: &[Drained], least: &[Drained], smallest: (u16, u6
         goal,
         rounds: rounds.collect(),
         cpu_us: us(&ours[ours.len() / 2]),
+        other_cpu_us: BTreeMap::new(),
     }
 }

@@ -171,6 +171,19 @@ async fn empty_table(address: &ShardAddress) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Lets PostgreSQL write what it has put off: else it does so in the middle of what is measured next, or not.
+///
+/// # Errors
+/// Where a database does not answer.
+pub async fn settle(addresses: &[ShardAddress]) -> anyhow::Result<()> {
+    for address in addresses.iter().filter(|address| address.flavor == Flavor::Postgres) {
+        let mut connection = postgres_options(address).connect().await?;
+        connection.execute("CHECKPOINT").await?;
+        connection.close().await?;
+    }
+    Ok(())
+}
+
 /// Empties the shard's own table: each round then begins with the same index. Positions stay.
 ///
 /// # Errors
@@ -180,8 +193,6 @@ pub async fn empty_person(address: &ShardAddress) -> anyhow::Result<()> {
         Flavor::Postgres => {
             let mut connection = postgres_options(address).connect().await?;
             connection.execute("TRUNCATE person").await?;
-            // Else the server does it in the middle of what is measured next, or not.
-            connection.execute("CHECKPOINT").await?;
             connection.close().await?;
         }
         Flavor::Mysql => {

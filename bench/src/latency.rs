@@ -58,6 +58,7 @@ pub async fn compare(plan: &Plan) -> anyhow::Result<Vec<Finding>> {
         goal,
         rounds: rounds.iter().map(round).collect(),
         cpu_us: BTreeMap::new(),
+        other_cpu_us: BTreeMap::new(),
     };
     let machine = "p99 of an fsync and p99 of a commit, idle";
     Ok(vec![

@@ -10,9 +10,14 @@ use async_nats::jetstream::{
 use futures::{StreamExt, future::try_join_all};
 use sluice_journal::subject::stream_name;
 use sluice_model::Position;
+use tokio::time::timeout;
 
-/// Messages asked for ahead. More than this made no difference.
-const AHEAD: usize = 10_000;
+/// Messages and bytes asked for ahead. More messages made no difference; with more bytes the server takes us for a slow consumer, and
+/// cuts us off.
+const AHEAD: usize = 5_000;
+const AHEAD_BYTES: usize = 8 << 20;
+/// A message that has not come by then was lost.
+const NEXT_WITHIN: Duration = Duration::from_secs(10);
 
 /// A stretch of one partition, both ends of it in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,10 +60,12 @@ async fn read_one(context: &jetstream::Context, stretch: Stretch) -> anyhow::Res
     };
     let stream = stream_name(stretch.first.partition());
     let consumer: PullConsumer = context.create_consumer_on_stream(config, stream).await?;
-    let mut messages = consumer.stream().max_messages_per_batch(AHEAD).messages().await?;
+    let mut messages =
+        consumer.stream().max_messages_per_batch(AHEAD).max_bytes_per_batch(AHEAD_BYTES).messages().await?;
     let mut left = stretch.messages();
     while left > 0 {
-        let message = messages.next().await.context("the consumer is gone")??;
+        let message = timeout(NEXT_WITHIN, messages.next()).await.context("the journal gives no more")?;
+        let message = message.context("the consumer is gone")??;
         ensure!(!message.payload.is_empty(), "a message of ours holds something");
         left -= 1;
     }

@@ -1,10 +1,13 @@
 //! Findings as a table.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use crate::finding::{Finding, Goal, Round};
+use crate::{
+    cpu::Role,
+    finding::{Finding, Goal, Round},
+};
 
 /// A table for people.
 pub struct Report<'a>(pub &'a [Finding]);
@@ -22,11 +25,6 @@ impl fmt::Display for Report<'_> {
                 _ if finding.is_met() => "met",
                 _ => "MISSED",
             };
-            let cpu: Vec<_> = finding
-                .cpu_us
-                .iter()
-                .map(|(role, us)| format!("{} {us:.2}", format!("{role:?}").to_lowercase()))
-                .collect();
             let measured = |number| format!("{} {}", short(number), finding.unit);
             table.add_row([
                 finding.scenario.to_string(),
@@ -38,14 +36,21 @@ impl fmt::Display for Report<'_> {
                 rounds.join(" "),
                 finding.goal.to_string(),
                 verdict.to_owned(),
-                cpu.join(", "),
+                by_process(&finding.cpu_us),
+                by_process(&finding.other_cpu_us),
             ]);
         }
         for column in [2, 4, 5] {
-            table.column_mut(column).expect("there are ten columns").set_cell_alignment(CellAlignment::Right);
+            table.column_mut(column).expect("there are eleven columns").set_cell_alignment(CellAlignment::Right);
         }
         write!(f, "{table}")
     }
+}
+
+fn by_process(cpu_us: &BTreeMap<Role, f64>) -> String {
+    let each: Vec<_> =
+        cpu_us.iter().map(|(role, us)| format!("{} {us:.2}", format!("{role:?}").to_lowercase())).collect();
+    each.join("\n")
 }
 
 /// Three digits that mean something, or all that stand before the point.
@@ -72,9 +77,16 @@ mod tests {
             goal,
             rounds: vec![Round::ratio(4.0, 2.0)],
             cpu_us: [(crate::cpu::Role::Writer, 3.0)].into(),
+            other_cpu_us: [(crate::cpu::Role::Bench, 2.0)].into(),
         };
         let table = Report(&[finding(Goal::AtMost(1.5)), finding(Goal::AtMost(2.0))]).to_string();
-        assert!(table.contains("MISSED") && table.contains("met") && table.contains("writer 3.00"), "{table}");
+        assert!(
+            table.contains("MISSED")
+                && table.contains("met")
+                && table.contains("writer 3.00")
+                && table.contains("bench 2.00"),
+            "{table}"
+        );
         assert_eq!(
             (short(1_234_567.8), short(123.4), short(12.34), short(1.234)),
             ("1,234,568".into(), "123".into(), "12.3".into(), "1.23".into())

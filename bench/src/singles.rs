@@ -1,6 +1,6 @@
 //! Scenario C: single posts over 100 connections, compared with the same server doing nothing.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use sluice_shard::Flavor;
 use sluice_testbed::FleetOptions;
@@ -108,6 +108,7 @@ pub async fn compare(plan: &Plan) -> anyhow::Result<Vec<Finding>> {
             goal,
             rounds,
             cpu_us: cpu.per_event_us(*requests),
+            other_cpu_us: BTreeMap::new(),
         };
         let what = format!("single posts, {customers} customers, {CONNECTIONS} connections, always");
         findings.push(finding(&what, "the same server doing nothing", Goal::AtLeast(0.5), rates));

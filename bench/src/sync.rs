@@ -45,6 +45,7 @@ pub async fn compare(plan: &Plan) -> anyhow::Result<Vec<Finding>> {
         goal: Goal::Known,
         rounds,
         cpu_us: BTreeMap::new(),
+        other_cpu_us: BTreeMap::new(),
     };
     Ok(vec![
         finding(format!("single posts, {customers} customers, the server's default sync"), "/s", posts),

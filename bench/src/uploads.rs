@@ -1,6 +1,6 @@
 //! Scenario D: uploads of 1,000 lines, compared with a bare client that stores the same messages.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use sluice_model::CustomerId;
 
@@ -100,5 +100,6 @@ pub async fn compare(plan: &Plan) -> anyhow::Result<Vec<Finding>> {
         goal: Goal::AtLeast(0.7),
         rounds,
         cpu_us: cpu.per_event_us(*events),
+        other_cpu_us: BTreeMap::new(),
     }])
 }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use sluice_shard::{Flavor, ShardAddress};
-use sqlx::{ConnectOptions, Connection, Executor, MySqlConnection, PgConnection, SqliteConnection, sqlite::SqliteConnectOptions};
+use sqlx::{
+    ConnectOptions, Connection, Executor, MySqlConnection, PgConnection, SqliteConnection, sqlite::SqliteConnectOptions,
+};
 
 use crate::rows::{mysql_options, postgres_options};
 

@@ -95,7 +95,7 @@ impl Work {
     }
 
     /// Makes the batch fit a shard with these stored positions: what the shard has already is left out, and the advances
-    /// begin at what it says. A partition that is not named there is left out too: it is no longer this lane's. May be called again,
+    /// begin at what it says, and the rows stand in the order of the primary key. A partition that is not named there is left out too: it is no longer this lane's. May be called again,
     /// with other positions, after a failure.
     ///
     /// # Errors
@@ -120,6 +120,7 @@ impl Work {
             self.batch.rows.retain(|id| beyond(id.position()));
             self.graves.retain(|grave| beyond(grave.id.position()));
         }
+        self.batch.rows.sort();
         Ok(())
     }
 
