@@ -156,6 +156,8 @@ pub struct Reader {
     next: Position,
     /// What came in the place of `next`. Why, is still to be found out.
     instead: Option<Position>,
+    /// See [`Reader::more`].
+    more: u64,
 }
 
 type Delivered = Result<async_nats::jetstream::Message, pull::MessagesError>;
@@ -192,7 +194,16 @@ pub(crate) async fn open(journal: &Journal, from: Position) -> Result<Reader, Re
         .map_err(ReadError::interrupted)?;
     let messages = pull(journal, &consumer).await?;
     let journal = journal.clone();
-    Ok(Reader { journal, consumer, messages, pulls_left: HEARD_OF.0, pull_again: false, next: from, instead: None })
+    Ok(Reader {
+        journal,
+        consumer,
+        messages,
+        pulls_left: HEARD_OF.0,
+        pull_again: false,
+        next: from,
+        instead: None,
+        more: 0,
+    })
 }
 
 async fn pull(journal: &Journal, consumer: &PullConsumer) -> Result<pull::Stream, ReadError> {
@@ -205,6 +216,11 @@ impl Reader {
     /// The position that comes next.
     pub fn next_position(&self) -> Position {
         self.next
+    }
+
+    /// How many messages the journal held beyond the last one given, when the server sent that.
+    pub fn more(&self) -> u64 {
+        self.more
     }
 
     /// How many partitions the journal has.
@@ -285,16 +301,16 @@ impl Reader {
     fn check(&mut self, item: Option<Delivered>) -> Result<Message, ReadError> {
         let message = item.ok_or_else(|| ReadError::interrupted("the consumer is gone"))?;
         let message = message.map_err(ReadError::interrupted)?;
-        let (sequence, stamp) = {
+        let (sequence, stamp, more) = {
             let info = message.info().map_err(ReadError::interrupted)?;
-            (info.stream_sequence, info.published.unix_timestamp_nanos())
+            (info.stream_sequence, info.published.unix_timestamp_nanos(), info.pending)
         };
         let position = Position::new(sequence)
             .ok_or_else(|| ReadError::interrupted(format!("sequence {sequence} is not one of a journal")))?;
         if position != self.next {
             return Err(ReadError::Gap { wanted: self.next, found: position });
         }
-        self.next = position.next();
+        (self.next, self.more) = (position.next(), more);
         let (message, _) = message.split();
         Ok(Message {
             position,

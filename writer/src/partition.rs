@@ -26,6 +26,9 @@ use crate::{
 const CHUNK: usize = 500;
 /// A lane this many messages behind the one that is furthest begins behind: the others do not read all that again.
 const FAR_MESSAGES: u64 = 100_000;
+/// A reader that lacks so many messages of the journal's end has more at hand: its lanes gather. Fewer: lanes of a journal that is nearly
+/// read wait for nothing. More: their transactions are small.
+const AT_HAND: u64 = 2_000;
 /// How long a reader waits before it asks the shards again where to start.
 const RESTART: Duration = Duration::from_secs(1);
 /// How often a reader that waits looks up.
@@ -170,6 +173,7 @@ impl PartitionReader {
                 return Err(error);
             }
             tracing::warn!(partition = %self.partition, error = &error as &dyn Error, "reading again");
+            self.lanes.all().iter().for_each(|lane| lane.hurry(self.partition));
             tokio::time::sleep(backoff.next_wait()).await;
         }
     }
@@ -198,7 +202,7 @@ impl PartitionReader {
                     continue;
                 }
             };
-            self.deliver(&chunk, router, patience).await;
+            self.deliver(&chunk, reader.more() >= AT_HAND, router, patience).await;
             if let Some(last) = chunk.last() {
                 *place = Place { next: last.position.next(), last: Some((last.position, last.stamp)) };
             }
@@ -206,7 +210,13 @@ impl PartitionReader {
     }
 
     /// Sorts a chunk by shard and feeds every lane: those that get no row learn how far the partition is.
-    async fn deliver(&self, chunk: &[Message], router: &mut Router, patience: &mut HashMap<String, Patience>) {
+    async fn deliver(
+        &self,
+        chunk: &[Message],
+        more: bool,
+        router: &mut Router,
+        patience: &mut HashMap<String, Patience>,
+    ) {
         let (Some(first), Some(last)) = (chunk.first(), chunk.last()) else { return };
         let stretch = Stretch { first: first.position, last: last.position, stamp: last.stamp };
         self.sort(chunk, router).await;
@@ -219,7 +229,7 @@ impl PartitionReader {
         for lane in lanes.iter() {
             lane.introduce(self.partition, stretch.first);
             let Some(share) = router.share_of(lane.shard()) else {
-                lane.feed(stretch, None);
+                lane.feed(stretch, None, more);
                 continue;
             };
             if lane.is_full() {
@@ -227,9 +237,11 @@ impl PartitionReader {
                 let patience = patience
                     .entry(lane.shard().to_owned())
                     .or_insert_with(|| Patience::new(self.config().patience(), now));
+                // The others get nothing more before this one has room.
+                lanes.iter().for_each(|lane| lane.hurry(self.partition));
                 wait_for_room(lane, &lanes, patience).await;
             }
-            lane.feed(stretch, Some(share));
+            lane.feed(stretch, Some(share), more);
         }
     }
 

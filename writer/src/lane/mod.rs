@@ -132,12 +132,22 @@ impl Lane {
     }
 
     /// Gives the lane its share of a stretch: see [`Queue::feed`].
-    pub fn feed(&self, stretch: Stretch, share: Option<&mut Share>) {
-        let something = share.as_ref().is_some_and(|share| !share.is_empty());
-        self.queue().feed(stretch, share);
-        if something {
+    pub fn feed(&self, stretch: Stretch, share: Option<&mut Share>, more: bool) {
+        let mut queue = self.queue();
+        let had_events = queue.has_events();
+        queue.feed(stretch, share, more);
+        // The first event, so that the lane knows from when on it waits; then when it need not wait any more.
+        let wake = queue.has_events() && (!had_events || queue.is_due());
+        drop(queue);
+        if wake {
             self.arrived.notify_one();
         }
+    }
+
+    /// A partition's reader has more at hand, and cannot give it now: see [`Queue::hurry`].
+    pub fn hurry(&self, partition: Partition) {
+        self.queue().hurry(partition);
+        self.arrived.notify_one();
     }
 
     /// Whether a reader should wait before it feeds more.

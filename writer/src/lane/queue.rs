@@ -7,6 +7,10 @@ use sluice_model::{Partition, Position};
 use super::work::{Stored, Stretch, Work};
 use crate::router::Share;
 
+/// So many bytes are enough for a transaction: some 5,000 to 10,000 small rows. Less: each row pays more of what a transaction costs by
+/// itself (about a millisecond of a database's time). More: no row gets cheaper, and the first ones wait longer.
+const ENOUGH_BYTES: usize = 1 << 20;
+
 /// One lane's share of what the readers have read and the lane has not taken yet.
 #[derive(Debug)]
 pub struct Queue {
@@ -23,6 +27,8 @@ struct Feed {
     next: Position,
     /// Whether what it gives comes into this queue. If not, the lane is behind and reads for itself.
     fed: bool,
+    /// Whether it has more at hand, and will give that at once.
+    more: bool,
 }
 
 impl Queue {
@@ -34,12 +40,12 @@ impl Queue {
     /// A reader starts at `next`. Its lane is fed from there (the shard's stored position has to be `next - 1` or further), or
     /// else begins behind. A reader that goes on where it was changes nothing.
     pub fn start(&mut self, partition: Partition, next: Position, fed: bool) {
-        self.partitions.insert(partition, Feed { next, fed: fed && !self.closed });
+        self.partitions.insert(partition, Feed { next, fed: fed && !self.closed, more: false });
     }
 
     /// A reader that has not fed this queue before says where it is; the lane is behind for that partition.
     pub fn introduce(&mut self, partition: Partition, next: Position) {
-        self.partitions.entry(partition).or_insert(Feed { next, fed: false });
+        self.partitions.entry(partition).or_insert(Feed { next, fed: false, more: false });
     }
 
     /// The partition is no longer this lane's: what is queued of it is dropped, so that it may come again, from elsewhere.
@@ -49,12 +55,12 @@ impl Queue {
     }
 
     /// Takes in the next stretch of a partition, with what of it is this shard's, if anything. A lane that is behind reads it later by
-    /// itself: then it is only noted how far the reader is.
-    pub fn feed(&mut self, stretch: Stretch, share: Option<&mut Share>) {
-        let unfed = Feed { next: stretch.first, fed: false };
+    /// itself: then it is only noted how far the reader is. `more`: the reader has more at hand.
+    pub fn feed(&mut self, stretch: Stretch, share: Option<&mut Share>, more: bool) {
+        let unfed = Feed { next: stretch.first, fed: false, more: false };
         let feed = self.partitions.entry(stretch.last.partition()).or_insert(unfed);
         debug_assert_eq!(feed.next, stretch.first, "a reader gives every position once, in order");
-        feed.next = stretch.last.next();
+        (feed.next, feed.more) = (stretch.last.next(), more);
         if feed.fed {
             self.work.add(stretch, share);
         }
@@ -73,6 +79,20 @@ impl Queue {
     /// Whether a transaction has something to store beyond positions.
     pub fn has_events(&self) -> bool {
         self.work.has_events()
+    }
+
+    /// A partition's reader has more at hand, and cannot give it now.
+    pub fn hurry(&mut self, partition: Partition) {
+        if let Some(feed) = self.partitions.get_mut(&partition) {
+            feed.more = false;
+        }
+    }
+
+    /// Whether a transaction should be begun: there are events, and either enough of them, or no reader that has more at hand. So
+    /// transactions are large where a journal is full of events, and nobody waits where it is not.
+    pub fn is_due(&self) -> bool {
+        let enough = ENOUGH_BYTES.min(self.limit_bytes / 2);
+        self.has_events() && (self.bytes() >= enough || !self.partitions.values().any(|feed| feed.fed && feed.more))
     }
 
     /// Whether every partition is fed: the lane is live. False as long as no reader has started.
@@ -204,7 +224,7 @@ mod tests {
                     Step::Feed(n) => {
                         let last = reader_next + n - 1;
                         let stretch = Stretch { first: at(reader_next), last: at(last), stamp: 0 };
-                        queue.feed(stretch, Some(&mut share(reader_next, last)));
+                        queue.feed(stretch, Some(&mut share(reader_next, last)), false);
                         reader_next = last + 1;
                     }
                     Step::Commit | Step::Fail => {
@@ -260,7 +280,7 @@ mod tests {
             |sequence| Stored::from([(Partition::new(PARTITION), StoredPosition { position: at(sequence), stamp: 0 })]);
         let mut queue = Queue::new(usize::MAX);
         queue.start(Partition::new(PARTITION), at(1), true);
-        queue.feed(Stretch { first: at(1), last: at(4), stamp: 0 }, Some(&mut share(1, 4)));
+        queue.feed(Stretch { first: at(1), last: at(4), stamp: 0 }, Some(&mut share(1, 4)), false);
         assert!(queue.follows(&stored(0)) && queue.follows(&stored(3)));
         queue.take(Work::default());
         assert!(queue.follows(&stored(4)) && queue.follows(&stored(9)) && !queue.follows(&stored(3)));
@@ -270,7 +290,7 @@ mod tests {
     fn a_partition_that_comes_back_begins_anew() {
         let (partition, mut queue) = (Partition::new(PARTITION), Queue::new(usize::MAX));
         queue.start(partition, at(1), true);
-        queue.feed(Stretch { first: at(1), last: at(4), stamp: 0 }, Some(&mut share(1, 4)));
+        queue.feed(Stretch { first: at(1), last: at(4), stamp: 0 }, Some(&mut share(1, 4)), false);
         queue.release(partition);
         assert!(!queue.has_events() && queue.reader_positions().is_empty() && !queue.is_live());
         assert_eq!(
@@ -280,19 +300,47 @@ mod tests {
         );
         // Another writer has stored up to 9 meanwhile.
         queue.start(partition, at(10), true);
-        queue.feed(Stretch { first: at(10), last: at(11), stamp: 0 }, Some(&mut share(10, 11)));
+        queue.feed(Stretch { first: at(10), last: at(11), stamp: 0 }, Some(&mut share(10, 11)), false);
         assert_eq!(queue.take(Work::default()).first(partition), Some(at(10)));
+    }
+
+    #[test]
+    fn a_transaction_waits_for_more_only_while_a_reader_has_more_at_hand_and_there_is_not_enough() {
+        let (partition, mut queue) = (Partition::new(PARTITION), Queue::new(usize::MAX));
+        queue.start(partition, at(1), true);
+        assert!(!queue.is_due(), "there is nothing to store");
+        let mut feed = |queue: &mut Queue, first, last, more| {
+            queue.feed(Stretch { first: at(first), last: at(last), stamp: 0 }, Some(&mut share(first, last)), more);
+        };
+        feed(&mut queue, 1, 4, false);
+        assert!(queue.is_due());
+        feed(&mut queue, 5, 6, true);
+        assert!(!queue.is_due());
+        queue.hurry(partition);
+        assert!(queue.is_due(), "the reader cannot give what it has");
+        feed(&mut queue, 7, 8, true);
+        assert!(!queue.is_due());
+        feed(&mut queue, 9, 40_000, true);
+        assert!(queue.is_due(), "{} bytes are enough", queue.bytes());
+        queue.take(Work::default());
+        feed(&mut queue, 40_001, 40_002, true);
+        queue.go_behind();
+        assert!(!queue.is_due());
+        let mut small = Queue::new(2_000);
+        small.start(partition, at(1), true);
+        feed(&mut small, 1, 30, true);
+        assert!(small.is_due() && !small.is_full(), "a queue never fills up while its lane waits for more");
     }
 
     #[test]
     fn a_closed_queue_takes_nothing_and_never_fills() {
         let mut queue = Queue::new(1);
         queue.start(Partition::new(PARTITION), at(1), true);
-        queue.feed(Stretch { first: at(1), last: at(2), stamp: 0 }, Some(&mut share(1, 2)));
+        queue.feed(Stretch { first: at(1), last: at(2), stamp: 0 }, Some(&mut share(1, 2)), false);
         assert!(queue.is_full() && queue.is_live());
         queue.close();
         assert_eq!(queue.join(), None);
-        queue.feed(Stretch { first: at(3), last: at(4), stamp: 0 }, Some(&mut share(3, 4)));
+        queue.feed(Stretch { first: at(3), last: at(4), stamp: 0 }, Some(&mut share(3, 4)), false);
         assert!(!queue.is_full() && !queue.is_live() && queue.take(Work::default()).is_empty());
     }
 }

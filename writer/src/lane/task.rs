@@ -38,6 +38,10 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 /// where it is away.
 const TELL_LIMIT: Duration = Duration::from_secs(1);
 
+/// How long a lane waits at most for what its readers have at hand. Lower: small transactions where there are many shards and a full
+/// journal. Higher: rows of a full journal come late where a reader is held up without knowing.
+const GATHER_LIMIT: Duration = Duration::from_secs(1);
+
 /// What a lane needs from its worker.
 #[derive(Clone)]
 pub struct Context {
@@ -243,21 +247,25 @@ impl Task {
     async fn live(&mut self, shard: &mut Shard) -> Result<bool, Trouble> {
         let idle_advance = self.context.config.idle_advance();
         let mut idle_until = Instant::now() + idle_advance;
+        let mut gather_until = None;
         loop {
             self.is_where_it_was()?;
             if self.is_outdated() {
                 self.adopt(shard).await?;
             }
-            let (live, something) = {
+            let (live, something, due) = {
                 let queue = self.lane.queue();
-                (queue.is_live(), queue.has_events())
+                (queue.is_live(), queue.has_events(), queue.is_due())
             };
             if !live {
                 return Ok(false);
             }
             let stopping = self.context.stop.is_cancelled();
-            let idle = Instant::now() >= idle_until;
-            if something || stopping || idle {
+            let now = Instant::now();
+            let idle = now >= idle_until;
+            gather_until = something.then(|| gather_until.unwrap_or(now + GATHER_LIMIT));
+            if due || stopping || idle || gather_until.is_some_and(|until| now >= until) {
+                gather_until = None;
                 self.lane.set_busy(something);
                 if !something {
                     fail_point!("idle.before");
@@ -277,7 +285,8 @@ impl Task {
                 idle_until = Instant::now() + idle_advance;
                 continue;
             }
-            let _ = tokio::time::timeout_at(idle_until, self.something_new()).await;
+            let until = gather_until.map_or(idle_until, |until| until.min(idle_until));
+            let _ = tokio::time::timeout_at(until, self.something_new()).await;
         }
     }
 
