@@ -6,6 +6,10 @@ use sluice_ingest::{Config, run};
 use sluice_service::{metrics, shutdown, telemetry};
 use tokio::net::TcpListener;
 
+/// Measured: see docs/PERFORMANCE.md.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let config = Config::parse();

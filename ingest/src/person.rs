@@ -51,7 +51,8 @@ pub async fn create(
     let customer = customer_of(customer, &headers)?;
     scope.check(&customer)?;
     if bulk::is_ndjson(&headers) {
-        return bulk::create(&app, Some(customer), &scope, &headers, body).await;
+        // Boxed: every request's future would be as large as an upload's.
+        return Box::pin(bulk::create(&app, Some(customer), &scope, &headers, body)).await;
     }
     let key = Key::of(&customer, &headers)?;
     let wait = asked::wait(&headers, app.limits().max_wait);

@@ -24,7 +24,7 @@ use async_nats::{
 use bytes::Bytes;
 use futures::future::join_all;
 use sluice_failpoint::fail_point;
-use sluice_model::{CustomerId, EventId, MessageBuilder, Partition, Position};
+use sluice_model::{CustomerId, EventId, MessageBuilder, Pace, Partition, Position};
 use tokio::sync::{mpsc, oneshot};
 
 use self::{
@@ -41,6 +41,12 @@ use crate::{
 const QUEUE: usize = 8_192;
 /// Requests of one round.
 const ROUND: usize = 4_096;
+/// The beginnings of two rounds are so far apart, where the former had at least so many requests. Shorter: rounds of a few requests on a
+/// busy machine, each with an fsync of its own. Longer: requests wait in vain.
+const APART: Duration = Duration::from_millis(2);
+const LOAD_FROM: usize = 4;
+/// From so many requests on a round is worth its price.
+const LARGE_FROM: usize = 256;
 /// How often a journal that went back is asked whether it has gone beyond again. Less: publishers learn late that it was repaired.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 
@@ -213,7 +219,17 @@ struct Partitioned {
 
 async fn run(mut partition: Partitioned, mut requests: mpsc::Receiver<Request>) {
     let mut round = Vec::new();
+    let mut pace = Pace::new(APART, LOAD_FROM, LARGE_FROM);
     while requests.recv_many(&mut round, ROUND).await > 0 {
+        if let Some(until) = pace.wait_until(Instant::now()) {
+            tokio::time::sleep_until(until.into()).await;
+            while round.len() < ROUND
+                && let Ok(request) = requests.try_recv()
+            {
+                round.push(request);
+            }
+        }
+        pace.begun(Instant::now(), round.len());
         let max_bytes = max_message_bytes(&partition.journal);
         let packed = pack(round.drain(..), max_bytes);
         partition.publish(packed).await;

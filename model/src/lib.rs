@@ -10,9 +10,11 @@
 //! 5. [`message`]: how events travel: one JSON object, or up to [`MAX_EVENTS`] of them one per line.
 //! 6. [`reason`]: why an event can never become a row.
 //! 7. [`rows`]: [`Rows`], a compact list of rows on their way to a shard.
+//! 8. [`pace`]: [`Pace`], when the next batch of whatever gathers may begin.
 
 pub mod customer;
 pub mod message;
+pub mod pace;
 pub mod partition;
 pub mod person;
 pub mod position;
@@ -21,6 +23,7 @@ pub mod rows;
 
 pub use customer::{CustomerId, InvalidCustomerId};
 pub use message::{MAX_EVENTS, MessageBuilder};
+pub use pace::Pace;
 pub use partition::{InvalidPartitionCount, Partition, PartitionCount};
 pub use person::Person;
 pub use position::{EventId, InvalidEventId, Position};

@@ -33,6 +33,10 @@ enum Command {
     Journal(JournalCommand),
 }
 
+/// Measured: see docs/PERFORMANCE.md.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().command {

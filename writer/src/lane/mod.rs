@@ -63,6 +63,8 @@ pub struct Lane {
     queue: Mutex<Queue>,
     /// There is something in the queue, or a reader has started.
     arrived: Notify,
+    /// Somebody waits for what has just been queued.
+    waited_for: Notify,
     /// There is room in the queue again, or the lane went behind.
     room: Notify,
     busy: AtomicBool,
@@ -80,6 +82,7 @@ impl Lane {
             worker,
             queue: Mutex::new(Queue::new(queue_bytes)),
             arrived: Notify::new(),
+            waited_for: Notify::new(),
             room: Notify::new(),
             busy: false.into(),
             named: false.into(),
@@ -138,7 +141,11 @@ impl Lane {
         queue.feed(stretch, share, more);
         // The first event, so that the lane knows from when on it waits; then when it need not wait any more.
         let wake = queue.has_events() && (!had_events || queue.is_due());
+        let waited_for = queue.is_waited_for();
         drop(queue);
+        if waited_for {
+            self.waited_for.notify_one();
+        }
         if wake {
             self.arrived.notify_one();
         }

@@ -95,6 +95,11 @@ impl Queue {
         self.has_events() && (self.bytes() >= enough || !self.partitions.values().any(|feed| feed.fed && feed.more))
     }
 
+    /// Whether somebody waits to hear of what is queued.
+    pub fn is_waited_for(&self) -> bool {
+        !self.work.watched.is_empty()
+    }
+
     /// Whether every partition is fed: the lane is live. False as long as no reader has started.
     pub fn is_live(&self) -> bool {
         !self.partitions.is_empty() && self.partitions.values().all(|feed| feed.fed)

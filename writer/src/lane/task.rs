@@ -13,7 +13,7 @@ use bytes::Bytes;
 use sluice_directory::{Client, ShardEntry};
 use sluice_failpoint::fail_point;
 use sluice_journal::{Journal, dead::Grave, subject};
-use sluice_model::{PartitionCount, Person, Reason, Refusal};
+use sluice_model::{Pace, PartitionCount, Person, Reason, Refusal};
 use sluice_service::Backoff;
 use sluice_shard::{Batch, Class, Identity, Operation, RefusedRow, Shard, ShardError};
 use tokio::{sync::watch, task::JoinHandle, time::Instant};
@@ -41,6 +41,13 @@ const TELL_LIMIT: Duration = Duration::from_secs(1);
 /// How long a lane waits at most for what its readers have at hand. Lower: small transactions where there are many shards and a full
 /// journal. Higher: rows of a full journal come late where a reader is held up without knowing.
 const GATHER_LIMIT: Duration = Duration::from_secs(1);
+
+/// The beginnings of two transactions are so far apart, where the former had at least so many rows and nobody waits for what is queued.
+/// Shorter: transactions of a few rows on a busy machine, each at the whole price of one. Longer: rows come late in vain.
+const APART: Duration = Duration::from_millis(10);
+const LOAD_FROM: usize = 2;
+/// From so many rows on a transaction is worth its price.
+const LARGE_FROM: usize = 1_000;
 
 /// What a lane needs from its worker.
 #[derive(Clone)]
@@ -75,6 +82,7 @@ pub(super) struct Task {
     pending: Option<Work>,
     /// Memory for the next work.
     spare: Work,
+    pace: Pace,
     backoff: Backoff,
 }
 
@@ -82,8 +90,8 @@ pub(super) struct Task {
 pub fn start(lane: Arc<Lane>, context: Context) -> JoinHandle<()> {
     let backoff = Backoff::new(RETRY.0, RETRY.1);
     let owned = context.share.follow();
-    let (stored, spare) = (Stored::new(), Work::default());
-    let task = Task { lane, context, owned, stored, version: None, pending: None, spare, backoff };
+    let (stored, spare, pace) = (Stored::new(), Work::default(), Pace::new(APART, LOAD_FROM, LARGE_FROM));
+    let task = Task { lane, context, owned, stored, version: None, pending: None, spare, pace, backoff };
     tokio::spawn(task.run())
 }
 
@@ -253,9 +261,9 @@ impl Task {
             if self.is_outdated() {
                 self.adopt(shard).await?;
             }
-            let (live, something, due) = {
+            let (live, something, due, waited_for) = {
                 let queue = self.lane.queue();
-                (queue.is_live(), queue.has_events(), queue.is_due())
+                (queue.is_live(), queue.has_events(), queue.is_due(), queue.is_waited_for())
             };
             if !live {
                 return Ok(false);
@@ -264,6 +272,12 @@ impl Task {
             let now = Instant::now();
             let idle = now >= idle_until;
             gather_until = something.then(|| gather_until.unwrap_or(now + GATHER_LIMIT));
+            let pause = self.pace.wait_until(now.into()).filter(|_| due && !waited_for && !stopping);
+            if let Some(until) = pause {
+                // A whole batch arrives meanwhile; it need not wake the lane. A commit that somebody waits for does.
+                self.pause(until.into()).await;
+                continue;
+            }
             if due || stopping || idle || gather_until.is_some_and(|until| now >= until) {
                 gather_until = None;
                 self.lane.set_busy(something);
@@ -287,6 +301,20 @@ impl Task {
             }
             let until = gather_until.map_or(idle_until, |until| until.min(idle_until));
             let _ = tokio::time::timeout_at(until, self.something_new()).await;
+        }
+    }
+
+    /// Lets events gather until then; not where somebody waits for them, or the lane is to stop.
+    async fn pause(&self, until: Instant) {
+        let waited_for = async {
+            while !self.lane.queue().is_waited_for() {
+                self.lane.waited_for.notified().await;
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep_until(until) => {}
+            () = waited_for => {}
+            () = self.context.stop.cancelled() => {}
         }
     }
 
@@ -315,6 +343,7 @@ impl Task {
             return Ok(false);
         }
         let begun = Instant::now();
+        self.pace.begun(begun.into(), work.batch.rows.len());
         match self.store(shard, &mut work).await {
             Ok(()) => {
                 observe::committed(&self.lane, &work, begun.elapsed());

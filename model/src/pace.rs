@@ -1,0 +1,54 @@
+//! When the next batch may begin, where batches are made of what gathers while the last one is under way.
+//!
+//! Such batches need no timer where there is little to do, or very much. In between they make too many of themselves: on a busy machine
+//! a batch is soon done, few events have gathered, and each of the next ones pays nearly the whole price of a batch (an fsync, a
+//! transaction) by itself, which keeps the machine busy. So where the last batch shows that there is load, the next one begins a moment
+//! later. A single event never waits. (PostgreSQL does the same with `commit_delay` and `commit_siblings`.)
+
+use std::time::{Duration, Instant};
+
+/// Keeps small batches apart from each other under load.
+#[derive(Debug, Clone)]
+pub struct Pace {
+    apart: Duration,
+    load_from: usize,
+    large_from: usize,
+    next: Option<Instant>,
+}
+
+impl Pace {
+    /// The beginnings of two batches are so far apart, where the former had at least `load_from` events, and fewer than `large_from`.
+    ///
+    /// `apart` too short: batches stay small. Too long: events wait in vain. `load_from` too low: events of a quiet system wait for
+    /// others that do not come. Too high: batches that small stay small.
+    pub fn new(apart: Duration, load_from: usize, large_from: usize) -> Self {
+        Self { apart, load_from, large_from, next: None }
+    }
+
+    /// A batch of so many events begins now.
+    pub fn begun(&mut self, now: Instant, events: usize) {
+        self.next = (self.load_from..self.large_from).contains(&events).then(|| now + self.apart);
+    }
+
+    /// Until when the next one waits; `None`: it may begin.
+    pub fn wait_until(&self, now: Instant) -> Option<Instant> {
+        self.next.filter(|next| *next > now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_waits_only_after_one_that_shows_load_and_was_not_large() {
+        let (apart, now) = (Duration::from_millis(2), Instant::now());
+        let mut pace = Pace::new(apart, 4, 100);
+        assert_eq!(pace.wait_until(now), None, "the first one");
+        for (events, waits) in [(1, false), (3, false), (4, true), (99, true), (100, false)] {
+            pace.begun(now, events);
+            assert_eq!(pace.wait_until(now), waits.then_some(now + apart), "after {events}");
+            assert_eq!(pace.wait_until(now + apart), None, "long after {events}");
+        }
+    }
+}
