@@ -33,6 +33,8 @@ pub struct Measured {
     pub read: Took,
     /// Storing the rows from memory.
     pub insert: Took,
+    /// Both, in seconds, with one partition after the other, and one shard after the other.
+    pub in_turn: f64,
     /// The writer.
     pub drained: Drained,
 }
@@ -86,10 +88,13 @@ impl Drain {
             let before = stage.cpu()?;
             let seconds = insert::insert(&addresses, &prepared).await?.as_secs_f64();
             let insert = Took { seconds, cpu: stage.cpu()? - before };
+            let in_turn = read::read_in_turn(&stage.nats, &stretches).await?;
+            insert::settle(&addresses).await?;
+            let in_turn = (in_turn + insert::insert_in_turn(&addresses, &prepared).await?).as_secs_f64();
             insert::settle(&addresses).await?;
             let drained = stage.drain(&stretches, self.events.count(), 0.0).await?;
             step.done();
-            rounds.push(Measured { read, insert, drained });
+            rounds.push(Measured { read, insert, in_turn, drained });
         }
         stage.fleet.stop();
         Ok(rounds)
@@ -132,7 +137,9 @@ pub async fn singles(plan: &Plan, scenario: char, flavor: Flavor) -> anyhow::Res
     if flavor != Flavor::Postgres {
         return Ok(vec![storing(Goal::AtMost(1.3)), both(Goal::Known), reading]);
     }
-    Ok(vec![both(Goal::AtMost(0.7)), cpu(&drain, &rounds), storing(Goal::Known), reading])
+    let in_turn = "reading, then COPY, one partition and one shard at a time".to_owned();
+    let in_turn = time(Goal::AtMost(0.7), in_turn, |round| round.in_turn);
+    Ok(vec![both(Goal::AtMost(0.7)), in_turn, cpu(&drain, &rounds), storing(Goal::Known), reading])
 }
 
 /// Processor time for each event, against that of reading and storing together.

@@ -69,18 +69,36 @@ pub async fn insert(addresses: &[ShardAddress], prepared: &std::sync::Arc<Vec<Pr
     }
     let tasks = addresses.iter().cloned().enumerate().map(|(index, address)| {
         let prepared = std::sync::Arc::clone(prepared);
-        let task = tokio::spawn(async move {
-            match &prepared[index] {
-                Prepared::Copy(pieces, rows) => copy(&address, pieces, *rows).await,
-                Prepared::Rows(rows) if address.flavor == Flavor::Mysql => mysql(&address, rows).await,
-                Prepared::Rows(rows) => sqlite(&address, rows).await,
-            }
-        });
+        let task = tokio::spawn(async move { insert_one(&address, &prepared[index]).await });
         async move { task.await? }
     });
     let took = try_join_all(tasks).await?;
     // The slowest: connecting is not counted, as a writer is connected.
     Ok(took.into_iter().max().unwrap_or_default())
+}
+
+/// The same, one shard after the other.
+///
+/// # Errors
+/// As [`insert`].
+pub async fn insert_in_turn(
+    addresses: &[ShardAddress],
+    prepared: &std::sync::Arc<Vec<Prepared>>,
+) -> anyhow::Result<Duration> {
+    let mut took = Duration::ZERO;
+    for (index, address) in addresses.iter().enumerate() {
+        empty_table(address).await?;
+        took += insert_one(address, &prepared[index]).await?;
+    }
+    Ok(took)
+}
+
+async fn insert_one(address: &ShardAddress, prepared: &Prepared) -> anyhow::Result<Duration> {
+    match prepared {
+        Prepared::Copy(pieces, rows) => copy(address, pieces, *rows).await,
+        Prepared::Rows(rows) if address.flavor == Flavor::Mysql => mysql(address, rows).await,
+        Prepared::Rows(rows) => sqlite(address, rows).await,
+    }
 }
 
 async fn copy(address: &ShardAddress, pieces: &[Vec<u8>], rows: usize) -> anyhow::Result<Duration> {

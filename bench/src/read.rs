@@ -50,6 +50,18 @@ pub async fn read(client: &async_nats::Client, stretches: &[Stretch]) -> anyhow:
     Ok(begun.elapsed())
 }
 
+/// Reads them one after the other.
+///
+/// # Errors
+/// As [`read`].
+pub async fn read_in_turn(client: &async_nats::Client, stretches: &[Stretch]) -> anyhow::Result<Duration> {
+    let begun = Instant::now();
+    for stretch in stretches {
+        read(client, &[*stretch]).await?;
+    }
+    Ok(begun.elapsed())
+}
+
 async fn read_one(context: &jetstream::Context, stretch: Stretch) -> anyhow::Result<()> {
     let config = pull::Config {
         deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: stretch.first.get() },

@@ -43,7 +43,7 @@ const QUEUE: usize = 8_192;
 const ROUND: usize = 4_096;
 /// The beginnings of two rounds are so far apart, where the former had at least so many requests. Shorter: rounds of a few requests on a
 /// busy machine, each with an fsync of its own. Longer: requests wait in vain.
-const APART: Duration = Duration::from_millis(2);
+const APART: Duration = Duration::from_millis(1);
 const LOAD_FROM: usize = 4;
 /// From so many requests on a round is worth its price.
 const LARGE_FROM: usize = 256;

@@ -116,8 +116,7 @@ impl Asker<'_> {
 fn cached(customers: usize) -> anyhow::Result<(Cost, u64)> {
     const ROUND: usize = 1_000;
     let before = Memory::of(std::process::id())?.resident;
-    // Half of its room is for those seen last; so that all are known, there is twice as much.
-    let mut cache = Cache::new(2 * customers);
+    let mut cache = Cache::new(customers);
     for number in 0..customers {
         cache.insert(format!("customer-{number}").parse()?, number % 3);
     }

@@ -91,8 +91,8 @@ pub struct LaneConfig {
     /// from its shard for that long, and a host that vanished is noticed late.
     #[arg(long, env = "WRITER_SHARD_STATEMENT_MS", default_value_t = 60_000, value_parser = clap::value_parser!(u64).range(1_000..))]
     pub shard_statement_ms: u64,
-    /// How many customers' routes are kept in memory, in all partitions together; each takes about 150 bytes. Lanes that are behind
-    /// keep as many again, all together. Too low: customers that were forgotten are asked for again, a batch at a time. Too high: that
+    /// How many customers' routes are always kept in memory, those seen last, in all partitions together; each takes about 100 bytes, and up to
+    /// twice as many are kept. Lanes that are behind keep as many again, all together. Too low: customers that were forgotten are asked for again, a batch at a time. Too high: that
     /// much memory.
     #[arg(long, env = "WRITER_ROUTE_CACHE", default_value_t = 1_000_000)]
     pub route_cache: usize,
