@@ -3,7 +3,7 @@
 //! The journal holds each case's events twice. The writer is measured over the second half, when it knows its customers as it does
 //! when it runs for days.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use sluice_testbed::FleetOptions;
 
@@ -29,8 +29,8 @@ const EVENTS: u64 = 1_000_000;
 pub async fn compare(plan: &Plan) -> anyhow::Result<Vec<Finding>> {
     let mut cases: BTreeMap<(u16, u64), Vec<Drained>> = BTreeMap::new();
     for case in MORE_SHARDS.into_iter().chain(MORE_CUSTOMERS) {
-        if !cases.contains_key(&case) {
-            cases.insert(case, measure(plan, case).await?);
+        if let Entry::Vacant(unmeasured) = cases.entry(case) {
+            unmeasured.insert(measure(plan, case).await?);
         }
     }
     let mut findings = Vec::new();

@@ -158,6 +158,8 @@ pub struct Reader {
     instead: Option<Position>,
     /// See [`Reader::more`].
     more: u64,
+    /// Messages of the chunk given last.
+    last_chunk: usize,
 }
 
 type Delivered = Result<async_nats::jetstream::Message, pull::MessagesError>;
@@ -203,6 +205,7 @@ pub(crate) async fn open(journal: &Journal, from: Position) -> Result<Reader, Re
         next: from,
         instead: None,
         more: 0,
+        last_chunk: 0,
     })
 }
 
@@ -236,7 +239,8 @@ impl Reader {
     /// # Errors
     /// See [`ReadError`]; the reader is of no more use then.
     pub async fn next_chunk(&mut self, max: usize) -> Result<Vec<Message>, ReadError> {
-        let mut chunk = Vec::new();
+        // Under load one chunk is as long as the last: none grows by being copied.
+        let mut chunk = Vec::with_capacity(self.last_chunk.min(max));
         let mut bytes = 0;
         let first = match self.instead {
             Some(found) => return Err(self.missing(found).await),
@@ -262,6 +266,7 @@ impl Reader {
                 std::task::Poll::Pending => None,
             };
         }
+        self.last_chunk = chunk.len();
         Ok(chunk)
     }
 

@@ -314,7 +314,7 @@ mod tests {
         let (partition, mut queue) = (Partition::new(PARTITION), Queue::new(usize::MAX));
         queue.start(partition, at(1), true);
         assert!(!queue.is_due(), "there is nothing to store");
-        let mut feed = |queue: &mut Queue, first, last, more| {
+        let feed = |queue: &mut Queue, first, last, more| {
             queue.feed(Stretch { first: at(first), last: at(last), stamp: 0 }, Some(&mut share(first, last)), more);
         };
         feed(&mut queue, 1, 4, false);
