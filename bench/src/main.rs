@@ -11,10 +11,12 @@ use sluice_bench::{
     report::Report,
     singles, sync, uploads,
 };
-use sluice_service::telemetry::{self, LogFormat, TelemetryArgs};
+use sluice_service::{
+    shutdown,
+    telemetry::{self, LogFormat, TelemetryArgs},
+};
 use sluice_shard::Flavor;
 use sluice_testbed::Progress;
-use tokio_util::sync::CancellationToken;
 
 const INTERRUPTED: u8 = 130;
 
@@ -32,15 +34,9 @@ async fn main() -> ExitCode {
 async fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
     let log = std::env::var("RUST_LOG").unwrap_or_else(|_| "warn".into());
     telemetry::init(&TelemetryArgs { log_format: LogFormat::Text, log })?;
+    let stop = shutdown::on_signal()?;
     if let Some(address) = cli.listen {
-        let stop = CancellationToken::new();
-        let serving = nothing::serve(address, stop.clone());
-        let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-        tokio::spawn(async move {
-            terminated.recv().await;
-            stop.cancel();
-        });
-        serving.await?;
+        nothing::serve(address, stop).await?;
         return Ok(ExitCode::SUCCESS);
     }
     let plan = cli.plan();
@@ -48,14 +44,15 @@ async fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
         let mut findings = Vec::new();
         for scenario in cli.scenarios() {
             plan.progress.line(&format!("scenario {scenario:?}"));
-            findings.extend(Box::pin(run(scenario, &plan)).await?);
+            let found = Box::pin(run(scenario, &plan)).await?;
+            // All of it takes long: what is known is shown.
+            plan.progress.line(&Report(&found).to_string());
+            findings.extend(found);
         }
         anyhow::Ok(findings)
     };
-    let findings = tokio::select! {
-        findings = measured => findings?,
-        _ = tokio::signal::ctrl_c() => return Ok(ExitCode::from(INTERRUPTED)),
-    };
+    let Some(findings) = stop.run_until_cancelled(measured).await else { return Ok(ExitCode::from(INTERRUPTED)) };
+    let findings = findings?;
     if cli.json {
         println!("{}", serde_json::to_string_pretty(&findings)?);
     } else {
