@@ -32,7 +32,8 @@ async fn main() -> ExitCode {
 }
 
 async fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
-    let log = std::env::var("RUST_LOG").unwrap_or_else(|_| "warn".into());
+    // Counting millions of rows is slow, and no news.
+    let log = std::env::var("RUST_LOG").unwrap_or_else(|_| "warn,sqlx=error".into());
     telemetry::init(&TelemetryArgs { log_format: LogFormat::Text, log })?;
     let stop = shutdown::on_signal()?;
     if let Some(address) = cli.listen {

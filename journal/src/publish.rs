@@ -45,7 +45,7 @@ const ROUND: usize = 4_096;
 /// busy machine, each with an fsync of its own. Longer: requests wait in vain.
 const APART: Duration = Duration::from_millis(1);
 const LOAD_FROM: usize = 4;
-/// From so many requests on a round is worth its price.
+/// From so many events on a round is worth its price: a few uploads are.
 const LARGE_FROM: usize = 256;
 /// How often a journal that went back is asked whether it has gone beyond again. Less: publishers learn late that it was repaired.
 const ASK_EVERY: Duration = Duration::from_secs(1);
@@ -229,7 +229,8 @@ async fn run(mut partition: Partitioned, mut requests: mpsc::Receiver<Request>) 
                 round.push(request);
             }
         }
-        pace.begun(Instant::now(), round.len());
+        let events = round.iter().map(|request| request.message.events()).sum();
+        pace.begun(Instant::now(), round.len(), events);
         let max_bytes = max_message_bytes(&partition.journal);
         let packed = pack(round.drain(..), max_bytes);
         partition.publish(packed).await;

@@ -17,7 +17,8 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// The beginnings of two batches are so far apart, where the former had at least `load_from` events, and fewer than `large_from`.
+    /// The beginnings of two batches are so far apart, where the former was made of at least `load_from` pieces, and had fewer than
+    /// `large_from` events.
     ///
     /// `apart` too short: batches stay small. Too long: events wait in vain. `load_from` too low: events of a quiet system wait for
     /// others that do not come. Too high: batches that small stay small.
@@ -25,9 +26,9 @@ impl Pace {
         Self { apart, load_from, large_from, next: None }
     }
 
-    /// A batch of so many events begins now.
-    pub fn begun(&mut self, now: Instant, events: usize) {
-        self.next = (self.load_from..self.large_from).contains(&events).then(|| now + self.apart);
+    /// A batch begins now that was made of so many pieces, which hold so many events.
+    pub fn begun(&mut self, now: Instant, pieces: usize, events: usize) {
+        self.next = (pieces >= self.load_from && events < self.large_from).then(|| now + self.apart);
     }
 
     /// Until when the next one waits; `None`: it may begin.
@@ -45,10 +46,13 @@ mod tests {
         let (apart, now) = (Duration::from_millis(2), Instant::now());
         let mut pace = Pace::new(apart, 4, 100);
         assert_eq!(pace.wait_until(now), None, "the first one");
-        for (events, waits) in [(1, false), (3, false), (4, true), (99, true), (100, false)] {
-            pace.begun(now, events);
-            assert_eq!(pace.wait_until(now), waits.then_some(now + apart), "after {events}");
-            assert_eq!(pace.wait_until(now + apart), None, "long after {events}");
+        let cases = [((1, 1), false), ((3, 3), false), ((4, 4), true), ((99, 99), true), ((100, 100), false)];
+        // A few pieces may be large.
+        for ((pieces, events), waits) in cases.into_iter().chain([((1, 50), false), ((4, 99), true), ((4, 100), false)])
+        {
+            pace.begun(now, pieces, events);
+            assert_eq!(pace.wait_until(now), waits.then_some(now + apart), "after {pieces} of {events}");
+            assert_eq!(pace.wait_until(now + apart), None, "long after {pieces} of {events}");
         }
     }
 }

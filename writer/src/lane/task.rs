@@ -343,7 +343,8 @@ impl Task {
             return Ok(false);
         }
         let begun = Instant::now();
-        self.pace.begun(begun.into(), work.batch.rows.len());
+        let rows = work.batch.rows.len();
+        self.pace.begun(begun.into(), rows, rows);
         match self.store(shard, &mut work).await {
             Ok(()) => {
                 observe::committed(&self.lane, &work, begun.elapsed());
