@@ -1,6 +1,6 @@
 //! The lane's transaction, once for all engines: positions compared and advanced, rows in, commit.
 //!
-//! The quick way stores the whole batch without a savepoint. Only where the database refuses a row for its value the
+//! The quick way stores the whole batch without a savepoint (a small one in one round trip, where the engine can). Only where the database refuses a row for its value the
 //! transaction is undone and done again with care: the refused rows are searched by savepoints and bisection, handed to
 //! `bury`, and the others committed. Whichever way: a position moves only in the transaction that holds its rows.
 
@@ -38,13 +38,13 @@ where
 
 async fn store_whole(engine: &mut Engine, batch: &Batch) -> Result<(), Fault> {
     fail_point!("lane.begin.before");
+    if engine.store_at_once(batch).await? {
+        fail_point!("lane.commit.after");
+        return Ok(());
+    }
     advance(engine, batch).await?;
-    fail_point!("lane.positions.after");
     engine.insert(&batch.rows, 0..batch.rows.len()).await?;
-    fail_point!("lane.commit.before");
-    engine.commit().await?;
-    fail_point!("lane.commit.after");
-    Ok(())
+    commit(engine).await
 }
 
 async fn store_apart<F>(engine: &mut Engine, batch: &Batch, bury: F) -> Result<(), Fault>
@@ -59,7 +59,7 @@ where
         bury(&refused).await.map_err(|e| Fault::new(Class::Transient, e))?;
         fail_point!("lane.refused.after");
     }
-    engine.commit().await
+    commit(engine).await
 }
 
 async fn insert_what_is_taken(engine: &mut Engine, batch: &Batch) -> Result<Vec<RefusedRow>, Fault> {
@@ -85,6 +85,7 @@ async fn insert_what_is_taken(engine: &mut Engine, batch: &Batch) -> Result<Vec<
 
 async fn advance(engine: &mut Engine, batch: &Batch) -> Result<(), Fault> {
     if engine.begin(&batch.advances).await? {
+        fail_point!("lane.positions.after");
         return Ok(());
     }
     // A snapshot may show the old position, so the explanation is read in a new transaction.
@@ -102,6 +103,13 @@ async fn advance(engine: &mut Engine, batch: &Batch) -> Result<(), Fault> {
         }
     }
     Err(Fault::new(Class::PositionMoved, moved.join("; ")))
+}
+
+async fn commit(engine: &mut Engine) -> Result<(), Fault> {
+    fail_point!("lane.commit.before");
+    engine.commit().await?;
+    fail_point!("lane.commit.after");
+    Ok(())
 }
 
 /// Frees the locks at once where that still works. It may fail: the database may have ended the transaction by itself, or

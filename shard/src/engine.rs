@@ -9,7 +9,7 @@ use futures::stream::BoxStream;
 use sluice_model::{CustomerId, EventId, Partition, Position, Rows};
 
 use crate::{
-    Advance, Counts, Flavor, Identity, Limits, ShardAddress, Size, StoredPosition, StoredRow, fault::Fault,
+    Advance, Batch, Counts, Flavor, Identity, Limits, ShardAddress, Size, StoredPosition, StoredRow, fault::Fault,
     mysql::Mysql, postgres::Postgres, schema::Column, sqlite::Sqlite,
 };
 
@@ -77,6 +77,15 @@ impl Engine {
     /// The stored positions as of now: never from the snapshot of an older transaction.
     pub(crate) async fn positions(&mut self) -> Result<BTreeMap<Partition, StoredPosition>, Fault> {
         either!(self, engine => engine.positions().await)
+    }
+
+    /// Stores a small batch in one round trip, as a transaction of its own, where the engine can. False: nothing was done. The batch is to
+    /// be stored step by step, as it is not small, or did not go in as a whole.
+    pub(crate) async fn store_at_once(&mut self, batch: &Batch) -> Result<bool, Fault> {
+        match self {
+            Self::Postgres(postgres) => postgres.store_at_once(batch).await,
+            Self::Mysql(_) | Self::Sqlite(_) => Ok(false),
+        }
     }
 
     /// Begins the lane's transaction and compares and advances, in the order given. False: some position was not the

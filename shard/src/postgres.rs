@@ -1,8 +1,9 @@
 //! PostgreSQL: all its SQL, over one connection in READ COMMITTED.
 //!
-//! The lane's transaction takes four round trips: `BEGIN` with the positions, `COPY`, its end, `COMMIT`.
+//! The lane's transaction takes four round trips: `BEGIN` with the positions, `COPY`, its end, `COMMIT`; that of a small batch one.
 
 mod abandoned;
+mod at_once;
 mod class;
 mod copy;
 
@@ -16,7 +17,7 @@ use sqlx::{ConnectOptions, Connection, Executor, PgConnection, Row, postgres::Pg
 pub(crate) use self::class::class_of;
 use self::copy::{COPY, CopyBuffer};
 use crate::{
-    Advance, Counts, CustomerColumn, Identity, Limits, ShardAddress, Size, StoredPosition,
+    Advance, Batch, Class, Counts, CustomerColumn, Identity, Limits, ShardAddress, Size, StoredPosition,
     engine::{position_i64, stored_positions},
     fault::Fault,
     schema::{Column, Kind},
@@ -96,6 +97,7 @@ const CUSTOMER_ROWS: &str =
 struct Sql {
     begin_registration: String,
     copy: String,
+    store: String,
     counts: String,
     customers: String,
     ids: String,
@@ -104,9 +106,10 @@ struct Sql {
 
 impl Sql {
     fn new(customer: &CustomerColumn) -> Self {
-        let [begin_registration, copy, counts, customers, ids, customer_rows] =
-            [BEGIN_REGISTRATION, COPY, COUNTS, CUSTOMERS, IDS, CUSTOMER_ROWS].map(|sql| customer.fill(sql, '"'));
-        Self { begin_registration, copy, counts, customers, ids, customer_rows }
+        let [begin_registration, copy, store, counts, customers, ids, customer_rows] =
+            [BEGIN_REGISTRATION, COPY, at_once::STORE, COUNTS, CUSTOMERS, IDS, CUSTOMER_ROWS]
+                .map(|sql| customer.fill(sql, '"'));
+        Self { begin_registration, copy, store, counts, customers, ids, customer_rows }
     }
 }
 
@@ -192,6 +195,22 @@ impl Postgres {
         stored_positions(sqlx::query_as(POSITIONS).fetch_all(&mut self.connection).await?)
     }
 
+    /// See [`crate::engine::Engine::store_at_once`]. Whatever may be due to the batch, or to this statement, is looked at step by step: that
+    /// tells it apart.
+    pub(crate) async fn store_at_once(&mut self, batch: &Batch) -> Result<bool, Fault> {
+        if !at_once::is_for(batch) {
+            return Ok(false);
+        }
+        match at_once::store(&mut self.connection, &self.sql.store, batch).await {
+            Ok(()) => Ok(true),
+            Err(fault) if fault.class != Class::Transient => Ok(false),
+            Err(fault) => {
+                self.look_for_abandoned(&fault).await;
+                Err(fault)
+            }
+        }
+    }
+
     /// All in one round trip. The values are numbers, so they can stand in the text; each statement locks its row in
     /// the order given, and one that waited sees the row as it was committed (READ COMMITTED).
     pub(crate) async fn begin(&mut self, advances: &[Advance]) -> Result<bool, Fault> {
@@ -207,14 +226,17 @@ impl Postgres {
             .expect("a string takes whatever is written to it");
         }
         let advanced = self.run(&sql).await;
-        if advanced.as_ref().is_err_and(|fault| fault.code().is_some_and(|code| code == LOCK_NOT_AVAILABLE)) {
-            self.end_abandoned().await;
+        if let Err(fault) = &advanced {
+            self.look_for_abandoned(fault).await;
         }
         Ok(advanced? == advances.len() as u64)
     }
 
-    /// Somebody held a position's lock for too long: if it was a session that nobody is behind any more, it ends here.
-    async fn end_abandoned(&mut self) {
+    /// Where somebody held a position's lock for too long: if it was a session that nobody is behind any more, it ends here.
+    async fn look_for_abandoned(&mut self, fault: &Fault) {
+        if fault.code().is_none_or(|code| code != LOCK_NOT_AVAILABLE) {
+            return;
+        }
         let ended = async {
             self.rollback().await?;
             abandoned::end(&mut self.connection, self.limits).await

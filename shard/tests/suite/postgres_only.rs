@@ -11,6 +11,12 @@ use crate::{
     support::{Fixture, at, identity, names, no_burial, numbered, stored},
 };
 
+fn postgres_options(address: &ShardAddress) -> PgConnectOptions {
+    let ShardAddress { host, port, user, password, database, .. } = address;
+    let options = PgConnectOptions::new_without_pgpass().host(host).port(*port).username(user).database(database);
+    options.password(password.expose_secret())
+}
+
 async fn refusal(address: &ShardAddress) -> (Class, Operation) {
     let refused = Shard::connect(address, &identity()).await.err().expect("the connection was to be refused");
     (refused.class, refused.operation)
@@ -91,14 +97,36 @@ async fn a_row_that_a_trigger_swallows_is_an_invariant() {
     assert_eq!(stored(&mut fixture.connect().await).await, 0);
 }
 
+/// The database itself says by which statement rows come.
+#[tokio::test]
+async fn a_small_batch_is_one_statement_and_a_large_one_a_copy() {
+    let fixture = Fixture::postgres().await;
+    let mut shard = fixture.shard().await;
+    fixture
+        .admin(
+            "CREATE TABLE seen (statement text, rows bigint);
+             CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                 INSERT INTO seen SELECT left(btrim(current_query(), E' \\n'), 4), (SELECT count(*) FROM stored);
+                 RETURN NULL;
+             END $$;
+             CREATE TRIGGER note AFTER INSERT ON person REFERENCING NEW TABLE AS stored
+                 FOR EACH STATEMENT EXECUTE FUNCTION note()",
+        )
+        .await;
+    shard.append(&numbered(0, 5), no_burial).await.unwrap();
+    shard.append(&numbered(5, 1_000), no_burial).await.unwrap();
+    let mut connection = postgres_options(&fixture.address).connect().await.unwrap();
+    let seen: Vec<(String, i64)> =
+        sqlx::query_as("SELECT statement, rows FROM seen ORDER BY rows").fetch_all(&mut connection).await.unwrap();
+    assert_eq!(seen, [("WITH".to_owned(), 5), ("COPY".to_owned(), 1_000)]);
+}
+
 /// What a lane's process leaves behind that is frozen while it sends its rows: a session that the server waits for, for ever.
 #[tokio::test]
 async fn a_writer_that_went_silent_in_the_middle_of_its_rows_is_ended_by_the_next_one() {
     let fixture = Fixture::postgres().await;
     fixture.shard().await;
-    let ShardAddress { host, port, user, password, database, .. } = &fixture.address;
-    let options = PgConnectOptions::new_without_pgpass().host(host).port(*port).username(user).database(database);
-    let options = options.password(password.expose_secret()).application_name("sluice-lane");
+    let options = postgres_options(&fixture.address).application_name("sluice-lane");
     let mut silent = options.options([("statement_timeout", "500ms")]).connect().await.unwrap();
     silent.execute("BEGIN").await.unwrap();
     silent.execute("UPDATE journal_position SET position = position + 1 WHERE journal_partition = 0").await.unwrap();
