@@ -8,7 +8,7 @@
 //! 3. [`plan`]: [`plan::Plan`], which events a run makes, cut into parcels; [`choice`]: whose they are; [`schedule`]: when
 //!    each is meant to start.
 //! 4. [`outcome`]: what may come of a parcel. [`via_http`] (with [`bulk`]) and [`via_nats`] (with [`commits`]): the two ways in.
-//! 5. [`load`]: the open and the closed loop; [`tally`]: what came of it; [`live`]: the same while it runs; [`account`]: the
+//! 5. [`load`]: the open and the closed loop; [`metronome`]: the open loop's clock; [`tally`]: what came of it; [`live`]: the same while it runs; [`account`]: the
 //!    same for each customer.
 //! 6. [`run`]: a run from start to summary; [`summary`] (of a [`part`] for each phase): what it did; `told`: how that is told; [`compare`]: two of them.
 //! 7. [`verify`]: the check. Its heart, [`verify::ledger::Ledger`], does no I/O.
@@ -25,6 +25,7 @@ mod connection;
 pub mod customers;
 pub mod live;
 pub mod load;
+pub mod metronome;
 pub mod outcome;
 pub mod part;
 pub mod people;

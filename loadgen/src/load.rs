@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     account::Book,
     live::Live,
+    metronome::Metronome,
     outcome::Answer,
     plan::{Parcel, Plan},
     schedule::Schedule,
@@ -66,6 +67,7 @@ pub struct Load {
 struct Stage {
     schedule: Schedule,
     begun: Instant,
+    metronome: Metronome,
     first: u64,
     taken: AtomicU64,
 }
@@ -84,7 +86,9 @@ impl Load {
     /// # Panics
     /// Where one of its tasks does.
     pub async fn offer(self: Arc<Self>, schedule: Schedule, first: u64, in_flight: usize) -> (Tally, u64) {
-        let stage = Arc::new(Stage { schedule, begun: Instant::now(), first, taken: AtomicU64::new(0) });
+        let begun = Instant::now();
+        let metronome = Metronome::start(schedule, begun);
+        let stage = Arc::new(Stage { schedule, begun, metronome, first, taken: AtomicU64::new(0) });
         // A task per core: one connection's worth of work is small, and a task per request would be mostly scheduling.
         let tasks = std::thread::available_parallelism().map_or(1, usize::from).min(in_flight).max(1);
         let mut running = JoinSet::new();
@@ -126,11 +130,11 @@ impl Load {
     async fn send(&self, stage: &Stage, number: u64, events: u32) -> Option<Done> {
         let parcel = self.plan.parcel(stage.first + number, events);
         let due = stage.schedule.intended(number).map(|offset| stage.begun + offset);
-        if let Some(due) = due {
+        if due.is_some() {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return None,
-                () = tokio::time::sleep_until(due) => {}
+                () = stage.metronome.turn() => {}
             }
         }
         let begun = Instant::now();
