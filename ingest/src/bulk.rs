@@ -4,7 +4,7 @@
 //! once, and while that is not acknowledged nothing more is read: the client feels it as a full TCP window. A line that cannot
 //! become a row is told of and spoils no other.
 
-use std::{collections::HashMap, pin::Pin, time::Instant};
+use std::{borrow::Cow, collections::HashMap, pin::Pin, time::Instant};
 
 use axum::{
     body::Body,
@@ -171,8 +171,8 @@ impl Upload<'_> {
             return self.report.refused(number, &store::refused(refusal));
         };
         let decoded = match &self.customer {
-            Some(customer) => Person::decode(&bytes, customer).map(|person| (customer.clone(), person)),
-            None => Person::decode_with_customer(&bytes),
+            Some(customer) => Person::decode(&bytes, customer).map(|person| (Cow::Borrowed(customer), person)),
+            None => Person::decode_with_customer(&bytes).map(|(customer, person)| (Cow::Owned(customer), person)),
         };
         let (customer, person) = match decoded {
             Ok(decoded) => decoded,
@@ -181,12 +181,17 @@ impl Upload<'_> {
         if let Err(problem) = self.scope.check(&customer) {
             return self.report.refused(number, &problem);
         }
-        let gathered = self.gathered.entry(customer.clone()).or_default();
+        // Hardly ever a customer's first line: its name is copied for that alone.
+        let gathered = match self.gathered.get_mut(customer.as_str()) {
+            Some(gathered) => gathered,
+            None => self.gathered.entry(customer.clone().into_owned()).or_default(),
+        };
         let before = gathered.message.bytes();
         gathered.message.push(&person);
         gathered.lines.push(number);
         self.gathered_bytes += gathered.message.bytes() - before;
         if gathered.message.events() == MAX_EVENTS || gathered.message.bytes() >= MESSAGE_BYTES {
+            let customer = customer.into_owned();
             if let Some(full) = self.gathered.remove(&customer) {
                 self.publish(customer, full).await;
             }

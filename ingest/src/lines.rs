@@ -1,6 +1,7 @@
 //! A stream of bytes cut into lines. No I/O.
 
 use bytes::{Bytes, BytesMut};
+use memchr::memchr;
 
 /// One line, and its number, counted from 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +38,7 @@ impl Lines {
     /// The next line that is whole; blank ones are counted and left out.
     pub fn next_line(&mut self) -> Option<Line> {
         loop {
-            let Some(end) = self.rest[self.searched..].iter().position(|byte| *byte == b'\n') else {
+            let Some(end) = memchr(b'\n', &self.rest[self.searched..]) else {
                 self.searched = self.rest.len();
                 if self.rest.len() > self.max {
                     self.skipping = true;
