@@ -7,7 +7,7 @@ use std::{
 
 use sluice_shard::Flavor;
 use sluice_testbed::{
-    FleetOptions, rows,
+    FleetOptions,
     traffic::{Load, Receiver, Traffic},
     wait,
 };
@@ -102,10 +102,9 @@ async fn traffic(stage: &Stage) -> anyhow::Result<Traffic> {
 /// Rows a second of the two other shards, over that time.
 async fn others(stage: &Stage, time: Duration) -> anyhow::Result<f64> {
     let count = async || {
-        let mut rows = 0;
-        for (_, shard) in stage.fleet.shards().iter().enumerate().filter(|(index, _)| *index != DEAD) {
-            rows += rows::count(&shard.address).await?.rows;
-        }
+        let dead = &stage.fleet.shards()[DEAD].name;
+        let committed = stage.fleet.committed(0).await?;
+        let rows: u64 = committed.iter().filter(|(shard, _)| *shard != dead).map(|(_, rows)| rows).sum();
         anyhow::Ok((rows, Instant::now()))
     };
     let (before, begun) = count().await?;
@@ -117,23 +116,24 @@ async fn others(stage: &Stage, time: Duration) -> anyhow::Result<f64> {
 
 /// Rows a second of the shard that is back, until it lacks hardly anything.
 async fn catch_up(stage: &Stage, traffic: &Traffic) -> anyhow::Result<f64> {
-    let address = &stage.fleet.shards()[DEAD].address;
-    let (begun, before) = (Instant::now(), rows::count(address).await?.rows);
+    let shard = &stage.fleet.shards()[DEAD].name;
+    let committed = async || anyhow::Ok(stage.fleet.committed(0).await?.get(shard).copied().unwrap_or(0));
+    let (begun, before) = (Instant::now(), committed().await?);
     let mine = |customer: &String| customer.starts_with(&format!("s{DEAD}-"));
     let near = f64::from(RATE) / 3.0 * LEVEL.as_secs_f64();
-    #[allow(clippy::cast_possible_truncation, reason = "a few thousand")]
-    let near = near as i64;
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few thousand")]
+    let near = near as u64;
     let mut now = before;
     let deadline = begun + LEVEL_WITHIN;
     loop {
         let sent = traffic.so_far().accepted;
         let sent: u64 = sent.iter().filter(|(customer, _)| mine(customer)).map(|(_, events)| events).sum();
-        if now + near >= i64::try_from(sent)? {
+        if now + near >= sent {
             break;
         }
         anyhow::ensure!(Instant::now() < deadline, "the shard does not catch up: {now} of {sent} rows");
         tokio::time::sleep(wait::INTERVAL).await;
-        now = rows::count(address).await?.rows;
+        now = committed().await?;
     }
     #[allow(clippy::cast_precision_loss, reason = "a count of rows is far below 2^53")]
     Ok((now - before) as f64 / begun.elapsed().as_secs_f64())

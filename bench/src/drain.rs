@@ -13,7 +13,7 @@ use crate::{
     finding::{Finding, Goal, Round},
     insert::{self, Prepared},
     read,
-    stage::{Drained, Stage},
+    stage::{Drained, Part, Stage},
 };
 
 /// A journal and the shards that it is drained into.
@@ -74,8 +74,8 @@ impl Drain {
         let each_once = self.events.customers.min(self.events.messages);
         let once = Events { per_message: 1, messages: each_once, ..self.events };
         stage.clear().await?;
-        let stretches = stage.fill(&once).await?;
-        stage.drain(&stretches, once.count(), 0.0).await?;
+        stage.fill(&once).await?;
+        stage.drain(once.count(), Part::All).await?;
         let mut rounds = Vec::new();
         for round in 1..=plan.rounds {
             let step = plan.progress.step(&format!("  round {round} of {}", plan.rounds));
@@ -92,7 +92,7 @@ impl Drain {
             insert::settle(&addresses).await?;
             let in_turn = (in_turn + insert::insert_in_turn(&addresses, &prepared).await?).as_secs_f64();
             insert::settle(&addresses).await?;
-            let drained = stage.drain(&stretches, self.events.count(), 0.0).await?;
+            let drained = stage.drain(self.events.count(), Part::All).await?;
             step.done();
             rounds.push(Measured { read, insert, in_turn, drained });
         }

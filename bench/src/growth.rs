@@ -1,9 +1,9 @@
 //! Scenario F: more shards, and more customers: what an event takes should stay what it is.
 //!
-//! The journal holds each case's events twice. The writer is measured over the second half, when it knows its customers as it does
-//! when it runs for days.
+//! The journal holds each case's events twice. The writer is measured from a quarter to three quarters of it, when it knows most of its
+//! customers, as it does when it runs for days.
 
-use std::collections::{BTreeMap, btree_map::Entry};
+use std::collections::{BTreeMap, BTreeSet};
 
 use sluice_testbed::FleetOptions;
 
@@ -12,8 +12,8 @@ use crate::{
     cpu::Role,
     events::Events,
     finding::{Finding, Goal, Round},
-    singles,
-    stage::{Drained, Stage},
+    insert, singles,
+    stage::{Drained, Part, Stage},
 };
 
 /// Shards and customers, the smallest first.
@@ -27,12 +27,21 @@ const EVENTS: u64 = 1_000_000;
 /// # Errors
 /// Where something fails, or a row is missing.
 pub async fn compare(plan: &Plan) -> anyhow::Result<Vec<Finding>> {
-    let mut cases: BTreeMap<(u16, u64), Vec<Drained>> = BTreeMap::new();
-    for case in MORE_SHARDS.into_iter().chain(MORE_CUSTOMERS) {
-        if let Entry::Vacant(unmeasured) = cases.entry(case) {
-            unmeasured.insert(measure(plan, case).await?);
+    let all: BTreeSet<_> = MORE_SHARDS.into_iter().chain(MORE_CUSTOMERS).collect();
+    let mut fleets = BTreeMap::new();
+    for case in all {
+        fleets.insert(case, Case::start(plan, case).await?);
+    }
+    // All cases once, then all again: a machine that gets slower meanwhile does so for all of them.
+    let mut cases: BTreeMap<_, Vec<Drained>> = BTreeMap::new();
+    for round in 1..=plan.rounds {
+        for ((shards, customers), fleet) in &mut fleets {
+            let step = plan.progress.step(&format!("  {shards} shards, {customers} customers, round {round}"));
+            cases.entry((*shards, *customers)).or_default().push(fleet.measure().await?);
+            step.done();
         }
     }
+    fleets.into_values().for_each(|fleet| fleet.stage.fleet.stop());
     let mut findings = Vec::new();
     for series in [MORE_SHARDS, MORE_CUSTOMERS] {
         for case in series {
@@ -56,28 +65,39 @@ pub async fn compare(plan: &Plan) -> anyhow::Result<Vec<Finding>> {
     Ok(findings)
 }
 
-async fn measure(plan: &Plan, (shards, customers): (u16, u64)) -> anyhow::Result<Vec<Drained>> {
-    let options = FleetOptions { shard_count: shards, sync_always: false, ..singles::options(plan) };
-    let options = FleetOptions { journal_max_bytes: 4 << 30, ..options };
-    let customers = plan.small(customers);
-    let mut stage = Stage::start(options).await?;
-    let events = Events { customers, per_message: 1, messages: plan.small(EVENTS) };
-    // Places them.
-    let once = Events { messages: customers, ..events };
-    let already = stage.rows().await?;
-    stage.fill(&once).await?;
-    stage.reach(already + customers).await?;
-    let mut rounds = Vec::new();
-    for round in 1..=plan.rounds {
-        let step = plan.progress.step(&format!("  {shards} shards, {customers} customers, round {round}"));
-        stage.clear().await?;
-        let twice = Events { messages: 2 * events.messages, ..events };
-        let stretches = stage.fill(&twice).await?;
-        rounds.push(stage.drain(&stretches, twice.count(), 0.5).await?);
+/// A fleet of one case.
+struct Case {
+    stage: Stage,
+    events: Events,
+}
+
+impl Case {
+    /// Starts it and places its customers.
+    async fn start(plan: &Plan, (shards, customers): (u16, u64)) -> anyhow::Result<Self> {
+        let options = FleetOptions { shard_count: shards, sync_always: false, ..singles::options(plan) };
+        let customers = plan.small(customers);
+        let step = plan.progress.step(&format!("  {shards} shards, {customers} customers: starting, and placing them"));
+        let mut stage = Stage::start(options).await?;
+        let events = Events { customers, per_message: 1, messages: plan.small(EVENTS) };
+        let once = Events { messages: customers, ..events };
+        let already = stage.rows().await?;
+        stage.fill(&once).await?;
+        stage.reach(already + customers).await?;
+        // It takes nothing from the others while it is not measured.
+        stage.fleet.writer().stop();
         step.done();
+        Ok(Self { stage, events })
     }
-    stage.fleet.stop();
-    Ok(rounds)
+
+    async fn measure(&mut self) -> anyhow::Result<Drained> {
+        self.stage.clear().await?;
+        let twice = Events { messages: 2 * self.events.messages, ..self.events };
+        self.stage.fill(&twice).await?;
+        insert::settle(&self.stage.addresses()).await?;
+        let drained = self.stage.drain(twice.count(), Part::Middle).await?;
+        self.stage.fleet.writer().stop();
+        Ok(drained)
+    }
 }
 
 fn us(drained: &Drained) -> BTreeMap<Role, f64> {

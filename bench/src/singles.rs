@@ -39,7 +39,7 @@ pub async fn stage(plan: &Plan, sync_always: bool) -> anyhow::Result<Stage> {
 
 /// Three PostgreSQL shards.
 pub fn options(plan: &Plan) -> FleetOptions {
-    FleetOptions { shards: Flavor::Postgres.into(), ..plan.fleet() }
+    FleetOptions { shards: Flavor::Postgres.into(), journal_max_bytes: 4 << 30, ..plan.fleet() }
 }
 
 /// Posts of so many customers, in turn.
@@ -58,10 +58,11 @@ pub fn requests(address: SocketAddr, customers: u64) -> Requests {
 /// Where a post is refused, or a row missing.
 pub async fn accept(stage: &Stage, requests: &Requests, time: Duration) -> anyhow::Result<Accepted> {
     let address = ingest(stage)?;
-    let (before, cpu) = (stage.rows().await?, stage.cpu()?);
+    let (rows, before, cpu) = (stage.rows().await?, stage.committed().await?, stage.cpu()?);
     let posted = post::post(address, requests, CONNECTIONS, time).await?;
     let cpu = stage.cpu()? - cpu;
-    let late = stage.reach(before + posted.requests).await?;
+    let late = stage.commits(before + posted.requests).await?;
+    stage.reach(rows + posted.requests).await?;
     #[allow(clippy::cast_precision_loss, reason = "a count of rows is far below 2^53")]
     let committed = posted.requests as f64 / (posted.time + late).as_secs_f64();
     Ok(Accepted { posted, committed, cpu })

@@ -19,10 +19,7 @@ use crate::{
 };
 
 /// How often one looks how far the writer is. More often: the looking takes what is measured.
-const LOOK: Duration = Duration::from_millis(20);
-/// From this part on rows are counted. A lane that gets none of the last few messages says so only at its next idle advance; counting
-/// rows all the time would take what is measured.
-const NEARLY: f64 = 0.99;
+const LOOK: Duration = Duration::from_millis(10);
 /// A journal that is not drained by then never will be.
 const DRAINED_WITHIN: Duration = Duration::from_secs(300);
 /// Messages on their way while a journal is filled.
@@ -36,17 +33,34 @@ pub struct Stage {
     pub nats: async_nats::Client,
 }
 
+/// Which part of draining is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// From the last look at which the writer, which is connected by then, did not read yet, to the last commit.
+    All,
+    /// From a quarter to three quarters of the rows: in between there is always as much under way.
+    Middle,
+}
+
 /// What draining took.
 #[derive(Debug, Clone)]
 pub struct Drained {
-    /// For all events, at the rate of those that were counted.
+    /// How long the measured part took.
     pub time: Duration,
-    /// By process, for those that were counted.
+    /// By process, over that part.
     pub cpu: Cpu,
-    /// How many were counted.
+    /// How many events it was.
     pub counted: u64,
     /// The writer's memory at its most, in bytes.
     pub peak_bytes: u64,
+}
+
+/// A look at the clock, at the processes, and at the rows that are committed.
+#[derive(Clone)]
+struct Moment {
+    at: Instant,
+    cpu: Cpu,
+    rows: u64,
 }
 
 impl Stage {
@@ -125,71 +139,89 @@ impl Stage {
         Ok(stretches)
     }
 
-    /// Lets the writer, which is stopped, bring these stretches of so many events into the shards, whose tables are empty. The clock runs
-    /// from the first commit that is seen after this part of them (0.0: from the very first), so that the writer's start is not
-    /// counted; what was committed then is not counted either.
+    /// Lets the writer, which is stopped, bring what was stored meanwhile into the shards, whose tables are empty: so many events. Afterwards
+    /// the rows are counted.
     ///
     /// # Errors
     /// Where not every event becomes a row in time.
-    pub async fn drain(&mut self, stretches: &[Stretch], events: u64, after: f64) -> anyhow::Result<Drained> {
+    pub async fn drain(&mut self, events: u64, part: Part) -> anyhow::Result<Drained> {
         self.fleet.writer().restart_unready()?;
         let deadline = Instant::now() + DRAINED_WITHIN;
-        let (mut begun, mut done) = (None, 0.0);
-        while done < NEARLY {
-            ensure!(Instant::now() < deadline, "the journal is drained to {:.1} % only", done * 100.0);
+        let begin_at = match part {
+            Part::All => 0,
+            Part::Middle => events / 4,
+        };
+        let end_at = events - begin_at;
+        let (mut begun, mut ended) = (self.moment(0)?, None);
+        let mut rows = 0;
+        while rows < events {
+            ensure!(Instant::now() < deadline, "{rows} of {events} events are committed");
             tokio::time::sleep(LOOK).await;
-            done = self.share_done(stretches).await;
-            if done > after && begun.is_none() {
-                begun = Some((Instant::now(), self.cpu()?, done));
+            // It does not answer before it has begun.
+            rows = self.committed().await.unwrap_or(0);
+            let now = self.moment(rows)?;
+            let before = match part {
+                Part::All => rows == 0 && self.fleet.reading(0).await.map_or(true, |reading| reading.is_empty()),
+                Part::Middle => begun.rows < begin_at,
+            };
+            if before {
+                begun = now.clone();
+            }
+            if rows >= end_at && ended.is_none() {
+                ended = Some(now);
             }
         }
-        let (since, cpu, before) = begun.context("it was begun before it was done")?;
-        self.reach(events).await?;
-        let (elapsed, cpu) = (since.elapsed(), (self.cpu()? - cpu).without_bench());
+        let ended = ended.context("all are more than a part of them")?;
         let peak_bytes = Memory::of(self.fleet.writer().pid())?.peak;
-        // Where the very first look sees all, there is nothing to tell.
-        let left = (1.0 - before).max(f64::EPSILON);
-        #[allow(
-            clippy::cast_precision_loss,
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a part of it"
-        )]
-        let counted = (events as f64 * left) as u64;
-        Ok(Drained { time: elapsed.div_f64(left), cpu, counted, peak_bytes })
+        self.reach(events).await?;
+        Ok(Drained {
+            time: ended.at - begun.at,
+            cpu: (ended.cpu - begun.cpu).without_bench(),
+            counted: ended.rows - begun.rows,
+            peak_bytes,
+        })
     }
 
-    /// Waits until there are so many rows; gives how long that took.
+    fn moment(&self, rows: u64) -> anyhow::Result<Moment> {
+        Ok(Moment { at: Instant::now(), cpu: self.cpu()?, rows })
+    }
+
+    /// How many rows the writer has committed since it was started, as it says itself.
+    ///
+    /// # Errors
+    /// Where it does not answer.
+    pub async fn committed(&self) -> anyhow::Result<u64> {
+        Ok(self.fleet.committed(0).await?.values().sum())
+    }
+
+    /// Waits until the writer has committed so many rows since it was started; gives how long that took.
+    ///
+    /// # Errors
+    /// Where it has not in time.
+    pub async fn commits(&self, rows: u64) -> anyhow::Result<Duration> {
+        let begun = Instant::now();
+        while self.committed().await? < rows {
+            ensure!(begun.elapsed() < DRAINED_WITHIN, "{} of {rows} rows are committed", self.committed().await?);
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(begun.elapsed())
+    }
+
+    /// Counts the rows until there are so many. That takes what is measured: only before and after.
     ///
     /// # Errors
     /// Where there are not in time, or more.
-    pub async fn reach(&self, rows: u64) -> anyhow::Result<Duration> {
+    pub async fn reach(&self, rows: u64) -> anyhow::Result<()> {
         let begun = Instant::now();
         loop {
             let found = self.rows().await?;
             ensure!(found <= rows, "{found} rows for {rows} events");
             if found == rows {
-                return Ok(begun.elapsed());
+                return Ok(());
             }
             ensure!(begun.elapsed() < DRAINED_WITHIN, "{found} of {rows} rows came");
             tokio::time::sleep(LOOK).await;
         }
-    }
-
-    /// Which part of the stretches all shards together have; 0 while the writer does not answer.
-    async fn share_done(&self, stretches: &[Stretch]) -> f64 {
-        let Ok(lanes) = self.fleet.lanes(0).await else { return 0.0 };
-        let mut passed = 0;
-        for (stretch, lane) in stretches.iter().flat_map(|stretch| lanes.iter().map(move |lane| (stretch, lane))) {
-            // Of a partition that is another worker's, a lane says nothing.
-            if let Some(stored) = lane.stored.get(&stretch.first.partition().to_string()) {
-                passed += stored.get().min(stretch.last.get()).saturating_sub(stretch.first.previous().get());
-            }
-        }
-        let all = stretches.iter().map(Stretch::messages).sum::<u64>() * self.fleet.shards().len() as u64;
-        #[allow(clippy::cast_precision_loss, reason = "a part of it")]
-        let share = passed as f64 / all as f64;
-        share
     }
 
     /// Rows of all shards.

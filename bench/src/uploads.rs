@@ -9,6 +9,7 @@ use crate::{
     cpu::Cpu,
     events::Events,
     finding::{Finding, Goal, Round},
+    insert,
     post::{self, Posted},
     publish::publish,
     singles::{ingest, stage},
@@ -41,26 +42,51 @@ impl Uploads {
     /// # Errors
     /// Where a line is refused, or a row missing.
     pub async fn upload(&self, stage: &Stage, time: Duration) -> anyhow::Result<(Posted, Cpu)> {
-        let address = ingest(stage)?;
         let (before, cpu) = (stage.rows().await?, stage.cpu()?);
-        let requests = self
-            .messages()
-            .map(|(customer, payload)| post::request(address, &customer, "application/x-ndjson", &payload));
-        let posted = post::post(address, &Arc::new(requests.collect()), CONNECTIONS, time).await?;
+        let posted = self.post(stage, time).await?;
         let cpu = stage.cpu()? - cpu;
         stage.reach(before + posted.requests * LINES).await?;
         Ok((posted, cpu))
     }
 
+    async fn post(&self, stage: &Stage, time: Duration) -> anyhow::Result<Posted> {
+        let address = ingest(stage)?;
+        let requests = self
+            .messages()
+            .map(|(customer, payload)| post::request(address, &customer, "application/x-ndjson", &payload));
+        post::post(address, &Arc::new(requests.collect()), CONNECTIONS, time).await
+    }
+
     /// A bare client stores as many messages.
-    async fn bare(&self, stage: &Stage, count: u64) -> anyhow::Result<Posted> {
+    async fn bare(&self, stage: &Stage, requests: u64) -> anyhow::Result<Posted> {
         let different: Vec<_> = self.messages().collect();
-        let count_of = usize::try_from(count)?;
-        let messages = different.iter().cloned().cycle().take(count_of);
-        let before = stage.rows().await?;
+        let messages = different.iter().cloned().cycle().take(usize::try_from(requests)?);
         let time = publish(&stage.nats, stage.partitions(), messages, IN_FLIGHT).await?;
-        stage.reach(before + count * LINES).await?;
-        Ok(Posted { requests: count, time })
+        Ok(Posted { requests, time })
+    }
+
+    /// Both, one after the other, with the writer at work.
+    async fn with_writer(&self, stage: &Stage, time: Duration) -> anyhow::Result<(Round, Cpu, u64)> {
+        let addresses = stage.addresses();
+        insert::settle(&addresses).await?;
+        let (posted, cpu) = self.upload(stage, time).await?;
+        insert::settle(&addresses).await?;
+        let before = stage.rows().await?;
+        let bare = self.bare(stage, posted.requests).await?;
+        stage.reach(before + bare.requests * LINES).await?;
+        Ok((Round::ratio(events_per_s(&posted), events_per_s(&bare)), cpu, posted.requests * LINES))
+    }
+
+    /// Both, one after the other, while the writer is stopped: what is between is ingest alone.
+    async fn without_writer(&self, stage: &mut Stage, time: Duration) -> anyhow::Result<(Round, Cpu, u64)> {
+        stage.fleet.writer().stop();
+        let (before, cpu) = (stage.rows().await?, stage.cpu()?);
+        let posted = self.post(stage, time).await?;
+        let cpu = stage.cpu()? - cpu;
+        let bare = self.bare(stage, posted.requests).await?;
+        stage.fleet.writer().restart().await?;
+        stage.reach(before + (posted.requests + bare.requests) * LINES).await?;
+        Ok((Round::ratio(events_per_s(&posted), events_per_s(&bare)), cpu, posted.requests * LINES))
     }
 
     fn messages(&self) -> impl Iterator<Item = (CustomerId, bytes::Bytes)> + '_ {
@@ -79,27 +105,31 @@ pub fn events_per_s(posted: &Posted) -> f64 {
 /// # Errors
 /// Where something fails, or a row is missing.
 pub async fn compare(plan: &Plan) -> anyhow::Result<Vec<Finding>> {
-    let (stage, uploads) = (stage(plan, true).await?, Uploads::default());
+    let (mut stage, uploads) = (stage(plan, true).await?, Uploads::default());
     uploads.upload(&stage, plan.seconds(2)).await?;
-    let (mut rounds, mut cpu) = (Vec::new(), Vec::new());
+    let (mut with, mut without) = (Vec::new(), Vec::new());
     for round in 1..=plan.rounds {
         let step = plan.progress.step(&format!("  round {round} of {}", plan.rounds));
-        let (posted, took) = uploads.upload(&stage, plan.seconds(5)).await?;
-        let bare = uploads.bare(&stage, posted.requests).await?;
+        with.push(uploads.with_writer(&stage, plan.seconds(5)).await?);
+        without.push(uploads.without_writer(&mut stage, plan.seconds(3)).await?);
         step.done();
-        rounds.push(Round::ratio(events_per_s(&posted), events_per_s(&bare)));
-        cpu.push((took, posted.requests * LINES));
     }
     stage.fleet.stop();
-    let (cpu, events) = &cpu[cpu.len() / 2];
-    Ok(vec![Finding {
-        scenario: 'D',
-        what: format!("uploads of {LINES} lines, {CONNECTIONS} at once, always"),
-        against: "a bare client storing the same messages".to_owned(),
-        unit: "events/s",
-        goal: Goal::AtLeast(0.7),
-        rounds,
-        cpu_us: cpu.per_event_us(*events),
-        other_cpu_us: BTreeMap::new(),
-    }])
+    let finding = |what: &str, rounds: &[(Round, Cpu, u64)]| {
+        let (_, cpu, events) = &rounds[rounds.len() / 2];
+        Finding {
+            scenario: 'D',
+            what: format!("uploads of {LINES} lines, {CONNECTIONS} at once, always, {what}"),
+            against: "a bare client storing the same messages".to_owned(),
+            unit: "events/s",
+            goal: Goal::AtLeast(0.7),
+            rounds: rounds.iter().map(|(round, ..)| *round).collect(),
+            cpu_us: cpu.per_event_us(*events),
+            other_cpu_us: BTreeMap::new(),
+        }
+    };
+    Ok(vec![
+        finding("while the writer brings them into the shards", &with),
+        finding("while the writer is stopped", &without),
+    ])
 }
