@@ -119,46 +119,37 @@ fn insert_of(rows: usize) -> String {
     format!("INSERT INTO person_alone VALUES {}", vec!["(?, ?, ?, ?)"; rows].join(", "))
 }
 
+/// Both drivers take the same, and share no type that would.
+macro_rules! insert_prepared {
+    ($connection:ident, $rows:ident) => {{
+        let begun = Instant::now();
+        let mut transaction = $connection.begin().await?;
+        let mut start = 0;
+        while start < $rows.len() {
+            let end = $rows.len().min(start + ROWS);
+            let sql = insert_of(end - start);
+            let mut query = sqlx::query(&sql);
+            for row in $rows.range(start..end) {
+                query = query.bind(row.customer_id).bind(row.id.get()).bind(row.name).bind(row.address);
+            }
+            query.execute(&mut *transaction).await?;
+            start = end;
+        }
+        transaction.commit().await?;
+        let took = begun.elapsed();
+        $connection.close().await?;
+        Ok(took)
+    }};
+}
+
 async fn mysql(address: &ShardAddress, rows: &Rows) -> anyhow::Result<Duration> {
     let mut connection = mysql_options(address).connect().await?;
-    let begun = Instant::now();
-    let mut transaction = connection.begin().await?;
-    let mut start = 0;
-    while start < rows.len() {
-        let end = rows.len().min(start + ROWS);
-        let sql = insert_of(end - start);
-        let mut query = sqlx::query(&sql);
-        for row in rows.range(start..end) {
-            query = query.bind(row.customer_id).bind(row.id.get()).bind(row.name).bind(row.address);
-        }
-        query.execute(&mut *transaction).await?;
-        start = end;
-    }
-    transaction.commit().await?;
-    let took = begun.elapsed();
-    connection.close().await?;
-    Ok(took)
+    insert_prepared!(connection, rows)
 }
 
 async fn sqlite(address: &ShardAddress, rows: &Rows) -> anyhow::Result<Duration> {
     let mut connection = SqliteConnectOptions::new().filename(&address.database).connect().await?;
-    let begun = Instant::now();
-    let mut transaction = connection.begin().await?;
-    let mut start = 0;
-    while start < rows.len() {
-        let end = rows.len().min(start + ROWS);
-        let sql = insert_of(end - start);
-        let mut query = sqlx::query(&sql);
-        for row in rows.range(start..end) {
-            query = query.bind(row.customer_id).bind(row.id.get()).bind(row.name).bind(row.address);
-        }
-        query.execute(&mut *transaction).await?;
-        start = end;
-    }
-    transaction.commit().await?;
-    let took = begun.elapsed();
-    connection.close().await?;
-    Ok(took)
+    insert_prepared!(connection, rows)
 }
 
 /// Makes the table, or empties it.

@@ -38,8 +38,8 @@ pub struct Stage {
 pub enum Part {
     /// From the last look at which the writer, which is connected by then, did not read yet, to the last commit.
     All,
-    /// From a quarter to three quarters of the rows: in between there is always as much under way.
-    Middle,
+    /// From 55 to 95 percent of the rows: in between there is always as much under way.
+    Later,
 }
 
 /// What draining took.
@@ -147,11 +147,10 @@ impl Stage {
     pub async fn drain(&mut self, events: u64, part: Part) -> anyhow::Result<Drained> {
         self.fleet.writer().restart_unready()?;
         let deadline = Instant::now() + DRAINED_WITHIN;
-        let begin_at = match part {
-            Part::All => 0,
-            Part::Middle => events / 4,
+        let (begin_at, end_at) = match part {
+            Part::All => (0, events),
+            Part::Later => (events * 55 / 100, events * 95 / 100),
         };
-        let end_at = events - begin_at;
         let (mut begun, mut ended) = (self.moment(0)?, None);
         let mut rows = 0;
         while rows < events {
@@ -162,7 +161,7 @@ impl Stage {
             let now = self.moment(rows)?;
             let before = match part {
                 Part::All => rows == 0 && self.fleet.reading(0).await.map_or(true, |reading| reading.is_empty()),
-                Part::Middle => begun.rows < begin_at,
+                Part::Later => begun.rows < begin_at,
             };
             if before {
                 begun = now.clone();

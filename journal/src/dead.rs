@@ -186,7 +186,7 @@ impl DeadLetters {
     }
 }
 
-type BoxError = crate::journal::BoxError;
+type BoxError = crate::error::BoxError;
 
 /// A text as a header may hold it: no control characters (CR and LF would end the header), and not without bounds.
 fn printable(text: &str) -> String {

@@ -79,6 +79,11 @@ impl Watched {
         wanted.then(|| Self { position, dead: Vec::new(), reply: reply.map(Subject::from), traces })
     }
 
+    /// Whether somebody waits for an answer; else it is only noted when it is committed.
+    pub fn is_awaited(&self) -> bool {
+        self.reply.is_some()
+    }
+
     /// The memory it takes, about.
     pub fn bytes(&self) -> usize {
         let dead: usize =
@@ -162,6 +167,7 @@ mod tests {
         let unrecorded = TRACE.replace("-01", "-00");
         let found = watched(&[(TRACE_HEADER, TRACE), (TRACE_HEADER, "nonsense"), (TRACE_HEADER, &unrecorded)]).unwrap();
         assert_eq!(found.traces, [TRACE]);
+        assert!(!found.is_awaited() && watched(&[(REPLY_HEADER, "_INBOX.a")]).unwrap().is_awaited());
         assert!(watched(&[(TRACE_HEADER, &TRACE.to_uppercase())]).is_none() && watched(&[]).is_none());
         let many = vec![(TRACE_HEADER, TRACE); 1_000];
         assert_eq!(watched(&many).unwrap().traces.len(), MAX_TRACES);

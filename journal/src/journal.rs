@@ -12,10 +12,9 @@ use sluice_model::{CustomerId, Partition, PartitionCount, Position};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    DeadLetters, Reader, Settings, leader,
-    probe::{self, ProbeError},
+    DeadLetters, JournalError, OpenError, Reader, Settings, leader, lookup, probe,
     read::{self, ReadError},
-    rights::{Forbidden, Rights},
+    rights::Rights,
     stream::{Tag, contradictions, dead_config, partition_config, tell_of_copies},
     subject::{self, stream_name},
 };
@@ -58,115 +57,6 @@ pub struct Bounds {
     pub bytes: u64,
     /// How many they may take; `None` where there is no limit.
     pub max_bytes: Option<u64>,
-}
-
-/// Why a journal cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The server did not answer, or JetStream is not ready. Trying again may help.
-    #[error("NATS JetStream does not answer")]
-    Unavailable(#[source] BoxError),
-    /// A stream is missing that our user may not make. Trying again helps once somebody else has made it.
-    #[error(
-        "the stream {stream} is missing, and this process may not make it: whoever may, does so at its start (with users in \
-         NATS: the directory)"
-    )]
-    Missing {
-        /// The stream's name.
-        stream: String,
-        /// What is not allowed.
-        #[source]
-        source: Forbidden,
-    },
-    /// Our user may not even look at the streams.
-    #[error("the journal cannot be opened")]
-    Forbidden(#[from] Forbidden),
-    /// The server refused to make a stream.
-    #[error("cannot make the stream {stream}")]
-    Create {
-        /// The stream's name.
-        stream: String,
-        /// What the server said.
-        #[source]
-        source: BoxError,
-    },
-    /// The server is alone, and several copies were asked for.
-    #[error(
-        "the NATS server is alone, and cannot keep {asked} copies of the stream {stream}: start NATS as a cluster and name \
-         all its servers in NATS_URL, or ask for one copy (JOURNAL_REPLICAS=1)"
-    )]
-    Alone {
-        /// The stream's name.
-        stream: String,
-        /// How many copies it should have.
-        asked: usize,
-    },
-    /// Too few servers of the cluster can take the stream: they are not up yet, have no room, or there are not so many.
-    #[error(
-        "too few servers of the NATS cluster have room for the stream {stream} ({asked} copies of {max_bytes} bytes) at the \
-         moment; where that stays so, start more of them, give them more disk, or lower JOURNAL_REPLICAS or \
-         JOURNAL_MAX_BYTES"
-    )]
-    TooFewServers {
-        /// The stream's name.
-        stream: String,
-        /// How many copies it should have.
-        asked: usize,
-        /// How many bytes each.
-        max_bytes: i64,
-        /// What the server said.
-        #[source]
-        source: BoxError,
-    },
-    /// A stream of that name exists and is not one of this journal.
-    #[error("the stream {stream} cannot be the journal's: {}", contradictions.join("; "))]
-    Contradiction {
-        /// The stream's name.
-        stream: String,
-        /// One line for each setting.
-        contradictions: Vec<String>,
-    },
-    /// The journal has another number of partitions than was asked for.
-    #[error("the journal was made with {found} partitions, which cannot be changed; this process was told {asked}")]
-    Partitions {
-        /// What the journal has.
-        found: PartitionCount,
-        /// What the settings say.
-        asked: PartitionCount,
-    },
-    /// The server's account mapping is missing or leads elsewhere.
-    #[error(transparent)]
-    Mapping(ProbeError),
-}
-
-impl OpenError {
-    /// Whether trying again may help.
-    pub fn is_transient(&self) -> bool {
-        match self {
-            Self::Unavailable(_) | Self::TooFewServers { .. } | Self::Missing { .. } => true,
-            Self::Mapping(error) => error.is_transient(),
-            _ => false,
-        }
-    }
-}
-
-/// A question to JetStream that was not answered, or answered with an error.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot {operation}")]
-pub struct JournalError {
-    /// What was asked.
-    pub operation: &'static str,
-    /// What came back.
-    #[source]
-    pub source: BoxError,
-}
-
-pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-impl JournalError {
-    pub(crate) fn new(operation: &'static str, source: impl Into<BoxError>) -> Self {
-        Self { operation, source: source.into() }
-    }
 }
 
 impl Journal {
@@ -340,7 +230,7 @@ impl Journal {
     /// # Errors
     /// Where JetStream does not answer.
     pub async fn stamp(&self, position: Position) -> Result<Option<i64>, JournalError> {
-        read::stamp(self, position).await
+        lookup::stamp(self, position).await
     }
 
     /// Makes sure that the journal has not lost its end since somebody read the message at `position`, which then had this
@@ -350,7 +240,7 @@ impl Journal {
     /// # Errors
     /// [`ReadError::Beyond`] or [`ReadError::Replaced`] where it has; a transient one where JetStream does not answer.
     pub async fn verify(&self, position: Position, stamp: i64) -> Result<(), ReadError> {
-        match read::verify(self, position, stamp).await {
+        match lookup::verify(self, position, stamp).await {
             Err(refused @ (ReadError::Beyond { .. } | ReadError::Replaced { .. })) => {
                 match self.is_repaired(position, stamp).await {
                     Ok(true) => Ok(()),
@@ -371,7 +261,7 @@ impl Journal {
         if partition != self.partitions().of(customer) || position == Position::before_first(partition) {
             return Ok(None);
         }
-        let found = read::raw(self, position, "fetch a message").await?;
+        let found = lookup::raw(self, position, "fetch a message").await?;
         let wanted = subject::create(self.partitions(), customer);
         Ok(found.filter(|message| message.subject.as_str() == wanted).map(|message| message.payload))
     }

@@ -9,7 +9,7 @@
 //!
 //! What such an answer holds is true, as nothing stands in any copy that was not stored; but its end may be too early. So an end
 //! is only believed from a leader whom the majority follows, and where it would stop a reader for good, only if it stays
-//! so for [`AGAIN`] and again (`read::end_before`).
+//! so for [`AGAIN`] and again (`lookup::end_before`).
 
 use std::time::Duration;
 

@@ -6,12 +6,12 @@
 //! 1. [`subject`]: the names: [`subject::Subject`] of an event, stream names, headers.
 //! 2. [`settings`]: [`Settings`], the knobs of a journal that is made.
 //! 3. [`stream`]: what a partition's stream has to look like, made and verified.
-//! 4. [`journal`]: [`Journal`], the opened log: its id, its partitions, their bounds.
+//! 4. [`journal`]: [`Journal`], the opened log: its id, its partitions, their bounds; [`error`]: why there is none.
 //! 5. [`rights`]: what the server lets us do, asked before it is tried.
 //! 6. [`probe`]: does the server's account mapping lead where it should? Shown without storing anything.
 //! 7. [`publish`]: [`Publisher`], which stores events by group commit.
 //! 8. [`fate`]: what became of a message, told to whoever asked.
-//! 9. [`read`]: [`Reader`], which reads a partition from a position, without a gap or not at all.
+//! 9. [`read`]: [`Reader`], which reads a partition from a position, without a gap or not at all; `lookup`: single messages.
 //! 10. `leader`: whose answers are believed where a stream has several copies.
 //! 11. [`dead`]: [`DeadLetters`], the events that can never become a row.
 //! 12. [`trim`]: what has been trimmed, and how: the record that every trimmer and every registration goes by.
@@ -20,9 +20,11 @@
 
 mod bucket;
 pub mod dead;
+pub mod error;
 pub mod fate;
 pub mod journal;
 mod leader;
+mod lookup;
 pub mod members;
 pub mod probe;
 pub mod publish;
@@ -35,8 +37,9 @@ pub mod subject;
 pub mod trim;
 
 pub use dead::{DeadLetter, DeadLetters};
+pub use error::{JournalError, OpenError};
 pub use fate::{Fate, Watched};
-pub use journal::{Bounds, Journal, JournalError, OpenError};
+pub use journal::{Bounds, Journal};
 pub use members::{Heard, Members};
 pub use publish::{Ask, PublishError, Publisher, Stored};
 pub use read::{Message, ReadError, Reader};

@@ -34,7 +34,7 @@ use self::{
 use crate::{
     Journal,
     fate::inbox::{Inbox, Waiting},
-    read, subject,
+    lookup, subject,
 };
 
 /// Requests that wait for a partition's next round. Beyond them callers wait for a place.
@@ -320,7 +320,7 @@ impl Partitioned {
     async fn is_the_same(&self, position: Position, payload: Option<Bytes>) -> Result<bool, PublishError> {
         let unknown =
             |error: crate::JournalError| PublishError::Unknown(format!("stored before as {position:?}: {error}"));
-        let before = read::payload(&self.journal, position).await.map_err(unknown)?;
+        let before = lookup::payload(&self.journal, position).await.map_err(unknown)?;
         Ok(before.is_none_or(|before| payload.is_none_or(|payload| before == payload)))
     }
 

@@ -7,7 +7,6 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::message::StreamMessage;
 use async_nats::{
     HeaderMap, Subject,
     jetstream::consumer::{
@@ -20,9 +19,7 @@ use futures::StreamExt;
 use sluice_model::{CustomerId, PartitionCount, Position, Refusal};
 
 use crate::{
-    Bounds, Journal, JournalError,
-    dead::change::found,
-    leader,
+    Journal, lookup,
     subject::{customer_of, filler, stream_name},
 };
 
@@ -139,7 +136,7 @@ impl ReadError {
         matches!(self, Self::Interrupted(_))
     }
 
-    fn interrupted(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+    pub(crate) fn interrupted(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Interrupted(source.into())
     }
 }
@@ -172,7 +169,7 @@ pub(crate) async fn open(journal: &Journal, from: Position) -> Result<Reader, Re
         return Err(ReadError::Trimmed { wanted: from, first: bounds.first });
     }
     if from > bounds.last.next()
-        && let Some(bounds) = end_before(journal, from.previous()).await.map_err(ReadError::interrupted)?
+        && let Some(bounds) = lookup::end_before(journal, from.previous()).await.map_err(ReadError::interrupted)?
     {
         return Err(ReadError::Beyond { wanted: from, last: bounds.last });
     }
@@ -295,7 +292,7 @@ impl Reader {
         if found < wanted {
             return ReadError::interrupted(format!("{found:?} came once more, {wanted:?} was due"));
         }
-        match hole(&self.journal, wanted).await {
+        match lookup::hole(&self.journal, wanted).await {
             Ok(None) => ReadError::interrupted(format!("{wanted:?} was lost on its way, {found:?} came")),
             Ok(Some(bounds)) if wanted < bounds.first => ReadError::Trimmed { wanted, first: bounds.first },
             Ok(Some(_)) => ReadError::Gap { wanted, found },
@@ -325,83 +322,4 @@ impl Reader {
             payload: message.payload,
         })
     }
-}
-
-/// Makes sure that the journal still is the one in which the message at `position` bore this stamp (0: there was none, but the
-/// journal reached it).
-pub(crate) async fn verify(journal: &Journal, position: Position, wanted: i64) -> Result<(), ReadError> {
-    if wanted != 0 {
-        match stamp(journal, position).await.map_err(ReadError::interrupted)? {
-            Some(found) if found == wanted => return Ok(()),
-            Some(found) => return Err(ReadError::Replaced { position, wanted, found }),
-            None => {}
-        }
-    }
-    if let Some(bounds) = end_before(journal, position).await.map_err(ReadError::interrupted)? {
-        return Err(ReadError::Beyond { wanted: position, last: bounds.last });
-    }
-    let bounds = journal.bounds(position.partition()).await.map_err(ReadError::interrupted)?;
-    if wanted == 0 || position < bounds.first {
-        return Ok(());
-    }
-    Err(ReadError::interrupted(format!("the message at {position:?} could not be fetched")))
-}
-
-/// When the message at a position was stored, if it is there. The stream's leader is asked: another copy may not have it yet.
-/// One that only believes that it leads says nothing wrong, but may say `None` too early.
-pub(crate) async fn stamp(journal: &Journal, position: Position) -> Result<Option<i64>, JournalError> {
-    const OPERATION: &str = "fetch the message at a stored position";
-    // No message ever stands there; and the client cannot ask for 0.
-    if position == Position::before_first(position.partition()) {
-        return Ok(None);
-    }
-    let message = raw(journal, position, OPERATION).await?;
-    Ok(message.and_then(|message| i64::try_from(message.time.unix_timestamp_nanos()).ok()))
-}
-
-pub(crate) async fn raw(
-    journal: &Journal,
-    position: Position,
-    operation: &'static str,
-) -> Result<Option<StreamMessage>, JournalError> {
-    let stream = journal.context().get_stream_no_info(stream_name(position.partition())).await;
-    let stream = stream.map_err(|e| JournalError::new(operation, e))?;
-    found(stream.get_raw_message(position.get()).await, operation)
-}
-
-/// The events of the message at a position, if it is there.
-pub(crate) async fn payload(journal: &Journal, position: Position) -> Result<Option<Bytes>, JournalError> {
-    Ok(raw(journal, position, "fetch a message").await?.map(|message| message.payload))
-}
-
-/// The partition's bounds where it surely ends before `position`, though that was once given; `None` where it does not. See
-/// [`leader`]: of several copies' leaders one has to say so again and again.
-async fn end_before(journal: &Journal, position: Position) -> Result<Option<Bounds>, JournalError> {
-    for time in 1.. {
-        let (bounds, copies) = journal.bounds_and_copies(position.partition()).await?;
-        if position <= bounds.last {
-            break;
-        }
-        if copies == 1 || time == leader::TIMES {
-            return Ok(Some(bounds));
-        }
-        tokio::time::sleep(leader::AGAIN).await;
-    }
-    Ok(None)
-}
-
-/// The partition's bounds where it surely lacks the message at `position`, which others stand behind; `None` where it has it, or
-/// where nobody can say that it lacks it: its leader does not know of that position.
-async fn hole(journal: &Journal, position: Position) -> Result<Option<Bounds>, JournalError> {
-    for time in 1.. {
-        let (bounds, copies) = journal.bounds_and_copies(position.partition()).await?;
-        if position > bounds.last || stamp(journal, position).await?.is_some() {
-            break;
-        }
-        if copies == 1 || time == leader::TIMES || position < bounds.first {
-            return Ok(Some(bounds));
-        }
-        tokio::time::sleep(leader::AGAIN).await;
-    }
-    Ok(None)
 }

@@ -32,7 +32,7 @@ impl Journal {
     /// Where JetStream does not answer, or the entry is none of ours.
     pub async fn repairs(&self, partition: Partition) -> Result<(RepairRecord, u64), JournalError> {
         const OPERATION: &str = "read the record of repairs";
-        let error = |e: crate::journal::BoxError| JournalError::new(OPERATION, e);
+        let error = |e: crate::error::BoxError| JournalError::new(OPERATION, e);
         // Not through the bucket: a copy of it that lags would be asked, and one that is missing would look like a failure.
         let bucket = self.context().get_stream_no_info(format!("KV_{REPAIR_BUCKET}")).await;
         let bucket = bucket.map_err(|e| error(e.into()))?;

@@ -2,7 +2,7 @@
 //!
 //! - [`work`]: what a transaction stores, and the lane rule: may this shard take it?
 //! - [`queue`]: what the readers put in; fed or behind, joining.
-//! - [`task`]: the lane's life: connect, ask the shard how far it is, commit batch after batch.
+//! - [`task`]: the lane's life: connect, ask the shard how far it is, commit batch after batch; `live`: when.
 //! - `trouble`: why it gives a connection up.
 //! - [`observe`]: what of it is counted.
 //! - [`catch_up`]: a lane that is behind reads for itself, and joins.
@@ -10,6 +10,7 @@
 //! This file is the part that readers and the outside see.
 
 pub mod catch_up;
+mod live;
 pub mod observe;
 pub mod queue;
 pub mod task;

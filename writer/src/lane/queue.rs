@@ -88,16 +88,17 @@ impl Queue {
         }
     }
 
-    /// Whether a transaction should be begun: there are events, and either enough of them, or no reader that has more at hand. So
-    /// transactions are large where a journal is full of events, and nobody waits where it is not.
+    /// Whether a transaction should be begun: there are events, and enough of them, or somebody waits for them, or no reader has more
+    /// at hand. So transactions are large where a journal is full of events, and nobody waits where it is not.
     pub fn is_due(&self) -> bool {
-        let enough = ENOUGH_BYTES.min(self.limit_bytes / 2);
-        self.has_events() && (self.bytes() >= enough || !self.partitions.values().any(|feed| feed.fed && feed.more))
+        let enough = self.bytes() >= ENOUGH_BYTES.min(self.limit_bytes / 2);
+        let more = self.partitions.values().any(|feed| feed.fed && feed.more);
+        self.has_events() && (enough || self.is_waited_for() || !more)
     }
 
     /// Whether somebody waits to hear of what is queued.
     pub fn is_waited_for(&self) -> bool {
-        !self.work.watched.is_empty()
+        self.work.is_awaited()
     }
 
     /// Whether every partition is fed: the lane is live. False as long as no reader has started.
@@ -151,6 +152,7 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use sluice_journal::{Message, Watched};
     use sluice_model::{Person, Rows};
     use sluice_shard::StoredPosition;
 
@@ -169,6 +171,15 @@ mod tests {
             rows.push(&"42".parse().unwrap(), at(sequence).event(0), &person);
         }
         Share { rows, ..Share::default() }
+    }
+
+    /// A message that somebody wants to hear of, as its header says.
+    fn watched(sequence: u64, header: &str, value: &str) -> Watched {
+        let mut headers = async_nats::HeaderMap::new();
+        headers.insert(header, value);
+        let (subject, payload) = (async_nats::Subject::from("person.create.42"), bytes::Bytes::new());
+        let message = Message { position: at(sequence), stamp: 0, subject, headers: Some(headers), payload };
+        Watched::of(&message).expect("somebody wants to hear of it")
     }
 
     #[derive(Debug, Clone)]
@@ -328,7 +339,18 @@ mod tests {
         feed(&mut queue, 9, 40_000, true);
         assert!(queue.is_due(), "{} bytes are enough", queue.bytes());
         queue.take(Work::default());
-        feed(&mut queue, 40_001, 40_002, true);
+        feed(&mut queue, 40_001, 40_001, true);
+        let mut awaited = share(40_002, 40_002);
+        awaited.watched.push(watched(40_002, "traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"));
+        queue.feed(Stretch { first: at(40_002), last: at(40_002), stamp: 0 }, Some(&mut awaited), true);
+        assert!(!queue.is_due(), "nobody waits for what is only noted");
+        let mut awaited = share(40_003, 40_003);
+        awaited.watched.push(watched(40_003, "Sluice-Reply", "_INBOX.a"));
+        queue.feed(Stretch { first: at(40_003), last: at(40_003), stamp: 0 }, Some(&mut awaited), true);
+        assert!(queue.is_due() && queue.is_waited_for());
+        queue.take(Work::default());
+        assert!(!queue.is_waited_for());
+        feed(&mut queue, 40_004, 40_005, true);
         queue.go_behind();
         assert!(!queue.is_due());
         let mut small = Queue::new(2_000);

@@ -31,6 +31,8 @@ pub struct Work {
     pub graves: Vec<Grave>,
     /// Messages that somebody wants to hear of.
     pub watched: Vec<Watched>,
+    /// Whether somebody waits to be answered about one of them.
+    awaited: bool,
     stretches: BTreeMap<Partition, Stretch>,
 }
 
@@ -52,6 +54,7 @@ impl Work {
         if let Some(share) = share {
             self.batch.rows.append(&share.rows);
             self.graves.append(&mut share.graves);
+            self.awaited |= share.watched.iter().any(Watched::is_awaited);
             self.watched.append(&mut share.watched);
         }
         let partition = stretch.last.partition();
@@ -76,6 +79,11 @@ impl Work {
     /// Whether there is nothing in it at all.
     pub fn is_empty(&self) -> bool {
         self.stretches.is_empty()
+    }
+
+    /// Whether somebody waits to be answered about any of it.
+    pub fn is_awaited(&self) -> bool {
+        self.awaited
     }
 
     /// The memory it takes, in bytes.
@@ -158,6 +166,7 @@ impl Work {
         self.batch.advances.clear();
         self.graves.clear();
         self.watched.clear();
+        self.awaited = false;
         self.stretches.clear();
     }
 }
