@@ -10,6 +10,8 @@ use std::{
 
 /// The bytes that a client sends to commit, to PostgreSQL and to MySQL.
 const COMMIT: &[u8] = b"COMMIT";
+/// The values of the one statement by which a small batch is stored in PostgreSQL. No other statement of a lane has so many.
+const STORE_VALUES: u16 = 10;
 
 /// Where a connection is cut: so many bytes after a word that the client sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,8 +44,8 @@ impl Faults {
     /// Whether the answer to this is the next one to be lost.
     pub(super) fn loses_answer_to(&self, asked: &[u8]) -> bool {
         let one_less = |left: u64| left.checked_sub(1);
-        find(asked, COMMIT).is_some()
-            && self.answers_to_lose.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok()
+        let commits = find(asked, COMMIT).is_some() || bound_values(asked) == Some(STORE_VALUES);
+        commits && self.answers_to_lose.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok()
     }
 
     pub(super) fn answer_is_lost(&self) {
@@ -81,6 +83,39 @@ impl Faults {
     }
 }
 
+/// How many values PostgreSQL is given by what begins with its message `Bind`: a portal's name, a statement's name, the values' formats, the
+/// values (`https://www.postgresql.org/docs/current/protocol-message-formats.html`).
+fn bound_values(asked: &[u8]) -> Option<u16> {
+    let number = |at: usize| Some(u16::from_be_bytes(asked.get(at..at + 2)?.try_into().ok()?));
+    let after_name = |at: usize| Some(at + asked.get(at..)?.iter().position(|byte| *byte == 0)? + 1);
+    if asked.first() != Some(&b'B') {
+        return None;
+    }
+    let formats = after_name(after_name(5)?)?;
+    number(formats + 2 + 2 * usize::from(number(formats)?))
+}
+
 fn find(bytes: &[u8], word: &[u8]) -> Option<usize> {
     bytes.windows(word.len()).position(|window| window == word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_is_known_by_its_word_or_by_the_values_of_the_one_statement() {
+        let bind =
+            |values: u8| [b"B\0\0\0\x63\0sqlx_s_3\0\0\x01\0\x01\0".as_slice(), &[values], b"\0\0\0\x04"].concat();
+        assert_eq!((bound_values(&bind(10)), bound_values(&bind(3))), (Some(10), Some(3)));
+        assert_eq!(
+            (bound_values(b"Q\0\0\0\x0bCOMMIT\0"), bound_values(b"B\0\0"), bound_values(b"")),
+            (None, None, None)
+        );
+        let faults = Faults::default();
+        faults.lose_commit_answers(2);
+        assert!(!faults.loses_answer_to(&bind(3)) && !faults.loses_answer_to(b"Q\0\0\0\x0aBEGIN\0"));
+        assert!(faults.loses_answer_to(&bind(10)) && faults.loses_answer_to(b"Q\0\0\0\x0bCOMMIT\0"));
+        assert!(!faults.loses_answer_to(&bind(10)), "no more than two");
+    }
 }

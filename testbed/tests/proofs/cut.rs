@@ -16,7 +16,8 @@ use crate::{
 /// the message that they begin.
 const TO_ROWS: usize = " person (\"customer_id\", id, name, address) FROM STDIN (FORMAT binary)\0".len() + 5;
 
-/// Each place in the lane's transaction that a cut can fall into. Every batch here has 40 rows or more of 60 bytes or more.
+/// Each place in the lane's transaction that a cut can fall into. Every batch here has 300 rows or more of 60 bytes or more: too many for one
+/// statement.
 const CUTS: [(&str, usize); 16] = [
     // Before the positions, in the statement that moves them, and just not at its end.
     ("BEGIN", 0),
@@ -40,13 +41,38 @@ const CUTS: [(&str, usize); 16] = [
     ("COMMIT", 1),
 ];
 
+/// The address of every row.
+const ADDRESS: &str = "xxxxxxxxxxxxxxxxxxxx";
+/// Places in the one statement that stores a small batch, here of 40 rows or a few times as many: before its values (or, where the lane has
+/// just connected, in another statement), among the first addresses, among the last, in the numbers behind them, at its end.
+const CUTS_AT_ONCE: [(&str, usize); 10] = [
+    ("sqlx_s_", 0),
+    ("sqlx_s_", 40),
+    (ADDRESS, 0),
+    (ADDRESS, 2),
+    (ADDRESS, 900),
+    (ADDRESS, 39 * 24),
+    (ADDRESS, 39 * 24 + 13),
+    (ADDRESS, 39 * 24 + 26),
+    (ADDRESS, 39 * 24 + 40),
+    (ADDRESS, 39 * 24 + 60),
+];
+
 #[tokio::test]
 async fn a_connection_cut_at_any_byte_of_a_transaction_neither_loses_nor_doubles_a_row() {
+    cut_at(&CUTS, 10, 300).await;
+}
+
+#[tokio::test]
+async fn a_connection_cut_in_the_statement_of_a_small_batch_neither_loses_nor_doubles_a_row() {
+    cut_at(&CUTS_AT_ONCE, 60, 40).await;
+}
+
+async fn cut_at(cuts: &[(&'static str, usize)], messages_per_s: u32, events_per_message: u32) {
     let (fleet, third, proxy) = third_behind_a_proxy(Flavor::Postgres, one_full_partition()).await;
     let receivers = ["1", "2", "3"].map(Receiver::small).to_vec();
-    let load = Load { receivers, messages_per_s: 60, events_per_message: 40 };
-    let traffic = Traffic::start(&fleet, load).await.unwrap();
-    for (done, (after, bytes)) in (1..).zip(CUTS) {
+    let traffic = Traffic::start(&fleet, Load { receivers, messages_per_s, events_per_message }).await.unwrap();
+    for (done, &(after, bytes)) in (1..).zip(cuts) {
         go_on(&[&third.address]).await;
         proxy.cut(Cut { after, bytes });
         let cut = || std::future::ready(proxy.cuts() == done);

@@ -11,7 +11,7 @@ use super::{task::Task, trouble::Trouble};
 
 /// How long a lane waits at most for what its readers have at hand. Lower: small transactions where there are many shards and a full
 /// journal. Higher: rows of a full journal come late where a reader is held up without knowing.
-const GATHER_LIMIT: Duration = Duration::from_secs(2);
+const GATHER_LIMIT: Duration = Duration::from_secs(1);
 
 /// The beginnings of two transactions are so far apart, where the former had at least so many rows and nobody waits for what is queued.
 /// Shorter: transactions of a few rows on a busy machine, each at the whole price of one. Longer: rows come late in vain.
