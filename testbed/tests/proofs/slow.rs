@@ -14,8 +14,9 @@ use crate::{
     under_load::{every_row_is_there, load, third_behind_a_proxy},
 };
 
-/// What an answer of the slow shard takes: a transaction has four or more.
-const DELAY: Duration = Duration::from_millis(300);
+/// What an answer of the slow shard takes: a transaction has four or more. During a single one there come more rows than one statement takes:
+/// else the shard would keep up.
+const DELAY: Duration = Duration::from_millis(500);
 /// Rows of each of the others, in four seconds: of as many the slow shard's queue could not hold a fourth.
 const ROWS: usize = 3_000;
 /// Messages of a chunk that a third of is this shard's, with 8 rows of some 100 bytes each: a queue overshoots by so much.
