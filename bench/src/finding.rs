@@ -57,6 +57,16 @@ impl Round {
     }
 }
 
+/// The place of the round whose figure stands in the middle.
+///
+/// # Panics
+/// Where there was no round.
+pub fn middle(rounds: &[Round]) -> usize {
+    let mut order: Vec<usize> = (0..rounds.len()).collect();
+    order.sort_by(|a, b| rounds[*a].figure.total_cmp(&rounds[*b].figure));
+    order[(order.len() - 1) / 2]
+}
+
 /// One line of the table.
 #[derive(Debug, Clone, Serialize)]
 pub struct Finding {
@@ -84,9 +94,7 @@ impl Finding {
     /// # Panics
     /// Where there was no round.
     pub fn median(&self) -> Round {
-        let mut rounds = self.rounds.clone();
-        rounds.sort_by(|a, b| a.figure.total_cmp(&b.figure));
-        rounds[(rounds.len() - 1) / 2]
+        self.rounds[middle(&self.rounds)]
     }
 
     /// Whether the middle figure is what is wanted.

@@ -11,7 +11,7 @@ use crate::{
     args::Plan,
     cpu::Role,
     events::Events,
-    finding::{Finding, Goal, Round},
+    finding::{Finding, Goal, Round, middle},
     insert, singles,
     stage::{Drained, Part, Stage},
 };
@@ -107,6 +107,7 @@ fn us(drained: &Drained) -> BTreeMap<Role, f64> {
 fn cpu(case: (u16, u64), ours: &[Drained], least: &[Drained], smallest: (u16, u64), goal: Goal) -> Finding {
     let total = |drained: &Drained| us(drained).values().sum::<f64>();
     let rounds = ours.iter().zip(least).map(|(ours, least)| Round::ratio(total(ours), total(least)));
+    let rounds: Vec<Round> = rounds.collect();
     let name = |(shards, customers): (u16, u64)| format!("{shards} shards, {customers} customers");
     Finding {
         scenario: 'F',
@@ -114,8 +115,8 @@ fn cpu(case: (u16, u64), ours: &[Drained], least: &[Drained], smallest: (u16, u6
         against: name(smallest),
         unit: "µs",
         goal,
-        rounds: rounds.collect(),
-        cpu_us: us(&ours[ours.len() / 2]),
+        cpu_us: us(&ours[middle(&rounds)]),
+        rounds,
         other_cpu_us: BTreeMap::new(),
     }
 }

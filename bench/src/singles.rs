@@ -9,7 +9,7 @@ use crate::{
     args::Plan,
     cpu::Cpu,
     events::Events,
-    finding::{Finding, Goal, Round},
+    finding::{Finding, Goal, Round, middle},
     nothing,
     post::{self, Posted, Requests},
     stage::Stage,
@@ -100,7 +100,7 @@ pub async fn compare(plan: &Plan) -> anyhow::Result<Vec<Finding>> {
         }
         drop(nothing);
         stage.fleet.stop();
-        let (cpu, requests) = &cpu[cpu.len() / 2];
+        let (cpu, requests) = &cpu[middle(&rates)];
         let finding = |what: &str, against: &str, goal, rounds| Finding {
             scenario: 'C',
             what: what.to_owned(),

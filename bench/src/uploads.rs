@@ -8,7 +8,7 @@ use crate::{
     args::Plan,
     cpu::Cpu,
     events::Events,
-    finding::{Finding, Goal, Round},
+    finding::{Finding, Goal, Round, middle},
     insert,
     post::{self, Posted},
     publish::publish,
@@ -116,15 +116,16 @@ pub async fn compare(plan: &Plan) -> anyhow::Result<Vec<Finding>> {
     }
     stage.fleet.stop();
     let finding = |what: &str, rounds: &[(Round, Cpu, u64)]| {
-        let (_, cpu, events) = &rounds[rounds.len() / 2];
+        let figures: Vec<Round> = rounds.iter().map(|(round, ..)| *round).collect();
+        let (_, cpu, events) = &rounds[middle(&figures)];
         Finding {
             scenario: 'D',
             what: format!("uploads of {LINES} lines, {CONNECTIONS} at once, always, {what}"),
             against: "a bare client storing the same messages".to_owned(),
             unit: "events/s",
             goal: Goal::AtLeast(0.7),
-            rounds: rounds.iter().map(|(round, ..)| *round).collect(),
             cpu_us: cpu.per_event_us(*events),
+            rounds: figures,
             other_cpu_us: BTreeMap::new(),
         }
     };

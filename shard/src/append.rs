@@ -1,8 +1,8 @@
 //! The lane's transaction, once for all engines: positions compared and advanced, rows in, commit.
 //!
-//! The quick way stores the whole batch without a savepoint (a small one in one round trip, where the engine can). Only where the database refuses a row for its value the
-//! transaction is undone and done again with care: the refused rows are searched by savepoints and bisection, handed to
-//! `bury`, and the others committed. Whichever way: a position moves only in the transaction that holds its rows.
+//! The quick way stores the whole batch without a savepoint (a small one in one round trip, where the engine can). Only where the database
+//! refuses a row for its value the transaction is undone and done again with care: the refused rows are searched by savepoints and bisection,
+//! handed to `bury`, and the others committed. Whichever way: a position moves only in the transaction that holds its rows.
 
 use std::error::Error;
 
