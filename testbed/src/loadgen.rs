@@ -7,6 +7,10 @@ use tokio::process::Command;
 
 use crate::{fleet::Fleet, nats_users::NatsUser, tool};
 
+/// How long a request of a fleet's load may take, in milliseconds. Lower: where the disk of a test's machine stands still for
+/// seconds, events that are stored count as failed. Higher: where NATS is gone for good, a test hears so late.
+pub const PATIENCE_MS: &str = "30000";
+
 /// What `loadgen run` reports.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Load {
@@ -70,7 +74,8 @@ impl Fleet {
     /// Where it cannot say how it went. Failed requests are no error here: they are in the report.
     pub async fn load(&self, args: &[&str]) -> anyhow::Result<Load> {
         let ingest = self.ingest_url();
-        self.report(NatsUser::Publisher, &[&["run", "--json", "--url", &ingest], args].concat(), &[]).await
+        let ours = ["run", "--json", "--timeout-ms", PATIENCE_MS, "--url", &ingest];
+        self.report(NatsUser::Publisher, &[&ours, args].concat(), &[]).await
     }
 
     /// `loadgen verify`: waits until the journal is drained, and checks every row.

@@ -79,7 +79,7 @@ async fn taken_over(shards: Flavor) {
     fleet.writers()[2].kill();
     fleet.writers()[2].restart().await.unwrap();
     wait_for_shares(&fleet, &[0, 2], LIMIT).await;
-    assert!(load.await.unwrap().success());
+    load.await.unwrap().unwrap();
     let verified = fleet.verify().await.unwrap();
     assert!(verified.ok, "{verified:?}");
     assert_eq!(all_rows(&fleet).await, EVENTS);
@@ -112,7 +112,7 @@ async fn two_that_believe_they_own_the_same_partitions_neither_double_nor_lose_a
         wait::until("rows", LIMIT, more).await.unwrap();
         fleet.writers()[sleeper].freeze();
         wait_for_shares(&fleet, &[1 - sleeper], LIMIT).await;
-        assert!(load.await.unwrap().success());
+        load.await.unwrap().unwrap();
         fleet.writers()[sleeper].thaw();
         let all = async || all_rows(&fleet).await == 20_000 * (round + 1);
         wait::until("all rows", LIMIT, all).await.unwrap();

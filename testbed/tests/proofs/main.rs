@@ -39,7 +39,7 @@ use std::time::Duration;
 
 use sluice_model::PartitionCount;
 use sluice_shard::{Flavor, ShardAddress};
-use sluice_testbed::{Fleet, FleetOptions, NatsUser, Shards, rows};
+use sluice_testbed::{Fleet, FleetOptions, NatsUser, Shards, loadgen::PATIENCE_MS, rows, tool};
 use sqlx::{ConnectOptions, PgConnection};
 
 /// How long anything here may take before it counts as failed.
@@ -67,14 +67,13 @@ fn one_full_partition() -> FleetOptions {
     }
 }
 
-/// Load beside the test, straight to NATS; true where every event was accepted.
-fn start_load(fleet: &Fleet, customers: u32, count: i64) -> tokio::task::JoinHandle<std::process::ExitStatus> {
+/// Load beside the test, straight to NATS; an error with all that loadgen said where not every event was accepted.
+fn start_load(fleet: &Fleet, customers: u32, count: i64) -> tokio::task::JoinHandle<anyhow::Result<()>> {
     let mut command = tokio::process::Command::new(fleet.program("loadgen"));
-    command.args(["run", "--via", "nats"]);
+    command.args(["run", "--via", "nats", "--timeout-ms", PATIENCE_MS]);
     fleet.login(NatsUser::Publisher).give_to(&mut command);
     command.args(["--customers", &customers.to_string(), "--count", &count.to_string()]);
-    command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
-    tokio::spawn(async move { command.status().await.unwrap() })
+    tokio::spawn(async move { tool::quietly(&mut command).await })
 }
 
 /// Into a PostgreSQL shard, as its operator.

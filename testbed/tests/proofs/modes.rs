@@ -74,7 +74,7 @@ async fn from_standalone_to_a_directory(flavor: Flavor) {
     drop(first);
     let mut second = writer(&fleet, "asking", &[]).await;
     admin.register(std::slice::from_ref(&extra)).await.unwrap();
-    assert!(load.await.unwrap().success());
+    load.await.unwrap().unwrap();
     let more = fleet.load(&["--via", "nats", "--customers", "120", "--count", "3000"]).await.unwrap();
     assert_eq!(more.accepted, 3_000);
     let verified = fleet.verify().await.unwrap();
@@ -166,7 +166,7 @@ async fn a_writer_works_against_a_directory_of_another_make_and_survives_a_crash
         writer.kill();
         writer.restart().await.unwrap();
     }
-    assert!(load.await.unwrap().success());
+    load.await.unwrap().unwrap();
     let verified = fleet.verify_by(&api).await.unwrap();
     assert!(verified.ok, "{verified:?}");
     for shard in [&odd, &even] {
