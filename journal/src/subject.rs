@@ -90,13 +90,9 @@ pub fn create(partitions: PartitionCount, customer: &CustomerId) -> String {
 /// customer's (which only a wrong account mapping or a publisher beside it can bring about).
 pub fn customer_of(subject: &str, partition: Partition, partitions: PartitionCount) -> Result<&str, Refusal> {
     let unknown = || Refusal::new(Reason::UnknownSubject, format!("nothing is done with {subject:?} here"));
-    let mut tokens = subject.splitn(5, '.');
-    let (journal, number) = (tokens.next(), tokens.next());
-    let (table, verb, customer) = (tokens.next(), tokens.next(), tokens.next());
-    if (journal, table, verb) != (Some("journal"), Some(Person::TABLE), Some("create")) {
-        return Err(unknown());
-    }
-    let (number, customer) = (number.ok_or_else(unknown)?, customer.ok_or_else(unknown)?);
+    let (number, rest) = subject.strip_prefix("journal.").and_then(|rest| rest.split_once('.')).ok_or_else(unknown)?;
+    let verb = rest.strip_prefix(Person::TABLE).and_then(|rest| rest.strip_prefix('.'));
+    let customer = verb.and_then(|rest| rest.strip_prefix("create.")).ok_or_else(unknown)?;
     CustomerId::check(customer).map_err(|e| Refusal::new(Reason::InvalidCustomer, format!("{customer:?}: {e}")))?;
     if partitions.of_token(customer) != partition || number.parse() != Ok(partition.number()) {
         let right = partitions.of_token(customer);

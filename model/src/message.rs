@@ -2,6 +2,10 @@
 //!
 //! All events of a message belong to one customer, the one its subject names.
 
+use std::iter;
+
+use memchr::memchr;
+
 use crate::{CustomerId, Person, Reason, Refusal};
 
 /// The most events of one message: an event id has ten bits for the index.
@@ -26,10 +30,21 @@ pub fn events<'a>(payload: &'a [u8], customer: &'a CustomerId) -> impl Iterator<
     let (whole, lines) = match shape(payload) {
         Shape::Refused(refusal) => (Some(Event { json: payload, person: Err(refusal) }), None),
         Shape::Whole => (Some(Event { json: payload, person: Person::decode(payload, customer) }), None),
-        Shape::Lines => (None, Some(payload.split(|byte| *byte == b'\n'))),
+        Shape::Lines => (None, Some(lines(payload))),
     };
     let line = move |json: &'a [u8]| Event { json, person: Person::decode(json, customer) };
     whole.into_iter().chain(lines.into_iter().flatten().map(line))
+}
+
+/// What stands between line feeds; one empty line where there is nothing at all.
+fn lines(payload: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(payload);
+    iter::from_fn(move || {
+        let left = rest?;
+        let end = memchr(b'\n', left);
+        rest = end.map(|end| &left[end + 1..]);
+        Some(&left[..end.unwrap_or(left.len())])
+    })
 }
 
 /// [`events`] without their bytes.
@@ -47,7 +62,7 @@ fn shape(payload: &[u8]) -> Shape {
     if payload.is_empty() {
         return Shape::Refused(Refusal::new(Reason::EmptyMessage, "the message is empty"));
     }
-    let Some(first_end) = payload.iter().position(|byte| *byte == b'\n') else { return Shape::Whole };
+    let Some(first_end) = memchr(b'\n', payload) else { return Shape::Whole };
     // A first line that breaks off in the middle of a value is the beginning of one object over many lines.
     let first = serde_json::from_slice::<serde::de::IgnoredAny>(&payload[..first_end]);
     if first.is_err_and(|e| e.is_eof()) && serde_json::from_slice::<serde::de::IgnoredAny>(payload).is_ok() {

@@ -116,7 +116,7 @@ impl<'a> Person<'a> {
                 let detail = format!("{pointer} has {} bytes, at most {max} are allowed", value.len());
                 return Err(Refusal::new(Reason::TooLong, detail).at(pointer));
             }
-            if value.as_bytes().contains(&0) {
+            if memchr::memchr(0, value.as_bytes()).is_some() {
                 let detail = format!("{pointer} has a NUL character");
                 return Err(Refusal::new(Reason::NulCharacter, detail).at(pointer));
             }

@@ -91,11 +91,12 @@ impl Router {
     /// event whose shard is not known, so the caller asks again until there is an answer.
     pub async fn sort(&mut self, chunk: &[Message]) -> Result<(), DirectoryError> {
         self.clear();
-        let refused = self.resolve(chunk).await?;
-        for message in chunk {
-            match message.customer(self.partitions) {
-                _ if message.is_filler() => {}
+        let customers: Vec<_> = chunk.iter().map(|message| message.customer(self.partitions)).collect();
+        let refused = self.resolve(chunk, &customers).await?;
+        for (message, customer) in chunk.iter().zip(customers) {
+            match customer {
                 Ok(customer) => self.sort_message(message, customer, &refused),
+                Err(_) if message.is_filler() => {}
                 Err(refusal) => {
                     self.watched_strays.extend(watched(message, [DeadEvent::new(0, &refusal)]));
                     self.strays.push(whole(message, refusal));
@@ -117,11 +118,15 @@ impl Router {
 
     /// Asks for every customer that is not cached, in one request. A refusal holds for its position only: it is given back
     /// instead of cached.
-    async fn resolve(&mut self, chunk: &[Message]) -> Result<HashSet<Position>, DirectoryError> {
+    async fn resolve(
+        &mut self,
+        chunk: &[Message],
+        customers: &[Result<&str, Refusal>],
+    ) -> Result<HashSet<Position>, DirectoryError> {
         debug_assert!(chunk.len() <= cache::LEAST / 4, "a chunk's customers have to be known together");
         let mut questions: Vec<(CustomerId, Position)> = Vec::new();
-        for message in chunk {
-            let Ok(customer) = message.customer(self.partitions) else { continue };
+        for (message, customer) in chunk.iter().zip(customers) {
+            let Ok(customer) = customer else { continue };
             if !self.homes.touch(customer) {
                 questions.push((customer.parse().expect("a subject's customer was checked"), message.position));
             }
