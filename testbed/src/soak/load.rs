@@ -75,8 +75,11 @@ fn customer(random: &mut StdRng, sent: usize) -> String {
     format!("c{}", random.random_range(0..CUSTOMERS + sent as u64 / 5_000))
 }
 
+/// In the address of every row, and in nothing else that is said to a shard.
+pub(super) const STREET: &str = "Some Street, Sometown";
+
 fn person(number: usize) -> String {
-    format!(r#"{{"name":"n{number}","address":"{number} Some Street, Sometown"}}"#)
+    format!(r#"{{"name":"n{number}","address":"{number} {STREET}"}}"#)
 }
 
 struct Publisher {

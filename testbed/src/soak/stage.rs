@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use super::{
     fault::{Fault, Kind, Target},
     journal_room::JournalRoom,
+    load::STREET,
 };
 use crate::{
     Fleet, Process,
@@ -25,6 +26,9 @@ const LOST_COMMITS: u64 = 5;
 const LATE: Duration = Duration::from_millis(150);
 /// What a file of a PostgreSQL server without room may have: its log's segments fit, and larger tables do not.
 const TABLE_BYTES: u64 = (16 << 20) + 4096;
+
+/// Within the statement that carries rows, whichever it is: each has their addresses in plain.
+const IN_THE_ROWS: Cut = Cut { after: STREET, bytes: 20 };
 
 /// What has to be remembered from a fault's beginning to its end.
 pub struct Stage {
@@ -66,7 +70,7 @@ impl Stage {
             Kind::Stop => fleet.servers()[index].stop(),
             Kind::Hang | Kind::Freeze => fleet.proxies()[index].hold(),
             Kind::LoseCommits => fleet.proxies()[index].lose_commit_answers(LOST_COMMITS),
-            Kind::Cut => fleet.proxies()[index].cut(self.in_the_rows(index)),
+            Kind::Cut => fleet.proxies()[index].cut(IN_THE_ROWS),
             Kind::Slow => fleet.proxies()[index].delay(LATE),
             Kind::Full => fleet.servers()[index].limit_files(Some(TABLE_BYTES))?,
             Kind::ReadOnly => read_only(&self.shards[index], true).await?,
@@ -77,15 +81,6 @@ impl Stage {
             Kind::SetBack => drop(self.copies.insert(index, Older::copy(&self.shards[index]).await?)),
         }
         Ok(())
-    }
-
-    /// Within the statement that carries rows.
-    fn in_the_rows(&self, index: usize) -> Cut {
-        match self.shards[index].flavor {
-            // Prepared once; its name is not said again.
-            Flavor::Mysql => Cut { after: "stands", bytes: 200 },
-            _ => Cut { after: "COPY", bytes: 120 },
-        }
     }
 
     /// Mends it, as far as it does not mend itself.
