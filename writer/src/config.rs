@@ -67,8 +67,8 @@ impl GroupConfig {
 /// How lanes work.
 #[derive(Debug, Clone, Args)]
 pub struct LaneConfig {
-    /// Bytes that a lane may queue; its running transaction may hold as many again. Too low: small transactions. Too high:
-    /// that much memory for each shard and worker when shards are slow.
+    /// Bytes that a lane may queue; its running transaction may hold as many again, and for a moment, while its rows are sorted, about as
+    /// many once more. Too low: small transactions. Too high: that much memory for each shard and worker when shards are slow.
     #[arg(long, env = "WRITER_LANE_QUEUE_BYTES", default_value_t = 8 << 20)]
     pub lane_queue_bytes: usize,
     /// How long a lane without events waits before it advances its shard's stored position, in milliseconds. Too low:
