@@ -50,25 +50,27 @@ fn route(criterion: &mut Criterion) {
     });
 }
 
-fn rows() -> Rows {
-    let events = Events { customers: CUSTOMERS, per_message: 1, messages: ROWS };
+fn rows(per_message: u64) -> Rows {
+    let events = Events { customers: CUSTOMERS, per_message, messages: ROWS / per_message };
     events.rows(1, partitions()).pop().expect("there is one shard")
 }
 
 fn sort(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("sort");
     group.throughput(Throughput::Elements(ROWS));
-    let rows = rows();
-    group.bench_function("a batch of 10,000 rows", |bencher| {
-        bencher.iter_batched_ref(|| rows.clone(), Rows::sort, BatchSize::LargeInput);
-    });
+    for per_message in [1, 100] {
+        let rows = rows(per_message);
+        group.bench_function(format!("a batch of 10,000 rows, {per_message} of each message"), |bencher| {
+            bencher.iter_batched_ref(|| rows.clone(), Rows::sort, BatchSize::LargeInput);
+        });
+    }
     group.finish();
 }
 
 fn encode(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("encode");
     group.throughput(Throughput::Elements(ROWS));
-    let (rows, mut buffer) = (rows(), Vec::new());
+    let (rows, mut buffer) = (rows(1), Vec::new());
     group.bench_function("10,000 rows as COPY takes them", |bencher| {
         bencher.iter(|| {
             buffer.clear();
