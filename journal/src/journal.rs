@@ -8,7 +8,7 @@ use async_nats::jetstream::{
     stream::Config,
 };
 use bytes::Bytes;
-use sluice_model::{CustomerId, Partition, PartitionCount, Position};
+use sluice_model::{CustomerId, Partition, PartitionCount, Place, Position};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -57,6 +57,22 @@ pub struct Bounds {
     pub bytes: u64,
     /// How many they may take; `None` where there is no limit.
     pub max_bytes: Option<u64>,
+}
+
+impl Bounds {
+    /// The place behind which everything that is kept stands.
+    pub fn before(&self) -> Place {
+        self.first.previous().into()
+    }
+}
+
+/// How a journal that was found sound stands to a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verified {
+    /// Nothing contradicts it: the message is there with that stamp, or is trimmed, or its stamp is not known.
+    Held,
+    /// The message is another one, or there is none, and a finished repair accepts that.
+    Repaired,
 }
 
 impl Journal {
@@ -217,12 +233,15 @@ impl Journal {
         Ok((bounds, config.num_replicas))
     }
 
-    /// Reads a partition from a position on; see [`Reader`].
+    /// Reads a partition on from behind a place; see [`Reader`]. There is no other way to read one: whoever has
+    /// read a message says which, and the journal has to hold that one still. [`Bounds::before`] is the place of
+    /// who has read nothing.
     ///
     /// # Errors
-    /// Where JetStream does not answer, or the journal no longer (or not yet) reaches that position.
-    pub async fn read(&self, from: Position) -> Result<Reader, ReadError> {
-        read::open(self, from).await
+    /// Where JetStream does not answer, where the journal no longer reaches that far back, and as
+    /// [`Journal::verify`].
+    pub async fn read(&self, after: Place) -> Result<Reader, ReadError> {
+        read::open(self, after).await
     }
 
     /// The JetStream time of the message at a position, in nanoseconds since 1970; `None` where there is none.
@@ -233,22 +252,23 @@ impl Journal {
         lookup::stamp(self, position).await
     }
 
-    /// Makes sure that the journal has not lost its end since somebody read the message at `position`, which then had this
-    /// stamp. A position that was trimmed, or that never had a message (stamp 0) and is not beyond the end, says nothing, and is let
-    /// pass. So is one that a finished [repair](crate::repair) accepts.
+    /// Makes sure that the journal has not lost its end since the message at `place` was read. A position that was
+    /// trimmed, or whose stamp is not known (0) and that is not beyond the end, says nothing, and is let pass. So is
+    /// one that a finished [repair](crate::repair) accepts; only then the answer is [`Verified::Repaired`].
     ///
     /// # Errors
     /// [`ReadError::Beyond`] or [`ReadError::Replaced`] where it has; a transient one where JetStream does not answer.
-    pub async fn verify(&self, position: Position, stamp: i64) -> Result<(), ReadError> {
+    pub async fn verify(&self, place: Place) -> Result<Verified, ReadError> {
+        let Place { position, stamp } = place;
         match lookup::verify(self, position, stamp).await {
             Err(refused @ (ReadError::Beyond { .. } | ReadError::Replaced { .. })) => {
                 match self.is_repaired(position, stamp).await {
-                    Ok(true) => Ok(()),
+                    Ok(true) => Ok(Verified::Repaired),
                     Ok(false) => Err(refused),
                     Err(error) => Err(ReadError::Interrupted(error.into())),
                 }
             }
-            verified => verified,
+            verified => verified.map(|()| Verified::Held),
         }
     }
 

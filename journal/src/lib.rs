@@ -39,7 +39,7 @@ pub mod trim;
 pub use dead::{DeadLetter, DeadLetters};
 pub use error::{JournalError, OpenError};
 pub use fate::{Fate, Watched};
-pub use journal::{Bounds, Journal};
+pub use journal::{Bounds, Journal, Verified};
 pub use members::{Heard, Members};
 pub use publish::{Ask, PublishError, Publisher, Stored};
 pub use read::{Message, ReadError, Reader};

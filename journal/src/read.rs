@@ -2,8 +2,8 @@
 //!
 //! JetStream skips a hole or a trimmed prefix silently; whoever computes positions from what it delivers would lose
 //! events so. A [`Reader`] therefore checks that the first message is exactly the one asked for and each next one is the
-//! previous plus one, and ends with an error otherwise. A reader also ends whenever its consumer does: whoever opens the
-//! next one starts from a position that it has checked again.
+//! previous plus one, and ends with an error otherwise. A reader also ends whenever its consumer does. The next one can only be opened after a
+//! [`Place`]: a position and the stamp that the message there has to bear, which is checked again each time.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use async_nats::{
 };
 use bytes::Bytes;
 use futures::StreamExt;
-use sluice_model::{CustomerId, PartitionCount, Position, Refusal};
+use sluice_model::{CustomerId, PartitionCount, Place, Position, Refusal};
 
 use crate::{
     Journal, lookup,
@@ -58,6 +58,11 @@ pub struct Message {
 }
 
 impl Message {
+    /// Its position and stamp.
+    pub fn place(&self) -> Place {
+        Place { position: self.position, stamp: self.stamp }
+    }
+
     /// The customer whose events these are, as text of the subject.
     ///
     /// # Errors
@@ -150,8 +155,11 @@ pub struct Reader {
     pulls_left: u32,
     /// Whether the last pull reached nobody.
     pull_again: bool,
-    next: Position,
-    /// What came in the place of `next`. Why, is still to be found out.
+    /// The last message of a chunk that was given; at first what the reader was opened after.
+    given: Place,
+    /// The last message that was checked: beyond `given` within a chunk that is being made.
+    last: Place,
+    /// What came in the place of the next one. Why, is still to be found out.
     instead: Option<Position>,
     /// See [`Reader::more`].
     more: u64,
@@ -161,8 +169,12 @@ pub struct Reader {
 
 type Delivered = Result<async_nats::jetstream::Message, pull::MessagesError>;
 
-/// Opens a reader at `from`.
-pub(crate) async fn open(journal: &Journal, from: Position) -> Result<Reader, ReadError> {
+/// Opens a reader of what stands behind `after`.
+///
+/// The consumer comes first and the look at the stamp second: a server that loses the journal's end later loses
+/// this consumer too, so no message of another history can come from it unnoticed.
+pub(crate) async fn open(journal: &Journal, after: Place) -> Result<Reader, ReadError> {
+    let from = after.position.next();
     let partition = from.partition();
     let bounds = journal.bounds(partition).await.map_err(ReadError::interrupted)?;
     if from < bounds.first {
@@ -191,6 +203,7 @@ pub(crate) async fn open(journal: &Journal, from: Position) -> Result<Reader, Re
         .create_consumer_on_stream(config, stream_name(partition))
         .await
         .map_err(ReadError::interrupted)?;
+    journal.verify(after).await?;
     let messages = pull(journal, &consumer).await?;
     let journal = journal.clone();
     Ok(Reader {
@@ -199,7 +212,8 @@ pub(crate) async fn open(journal: &Journal, from: Position) -> Result<Reader, Re
         messages,
         pulls_left: HEARD_OF.0,
         pull_again: false,
-        next: from,
+        given: after,
+        last: after,
         instead: None,
         more: 0,
         last_chunk: 0,
@@ -213,9 +227,15 @@ async fn pull(journal: &Journal, consumer: &PullConsumer) -> Result<pull::Stream
 }
 
 impl Reader {
-    /// The position that comes next.
+    /// The last message given, or what the reader was opened after: the place to open the next reader after. A chunk that
+    /// ended in an error was not given.
+    pub fn place(&self) -> Place {
+        self.given
+    }
+
+    /// The position that the next chunk begins with.
     pub fn next_position(&self) -> Position {
-        self.next
+        self.given.position.next()
     }
 
     /// How many messages the journal held beyond the last one given, when the server sent that.
@@ -264,6 +284,7 @@ impl Reader {
             };
         }
         self.last_chunk = chunk.len();
+        self.given = self.last;
         Ok(chunk)
     }
 
@@ -288,7 +309,7 @@ impl Reader {
 
     /// Why the wanted position did not come, when another one did.
     async fn missing(&self, found: Position) -> ReadError {
-        let wanted = self.next;
+        let wanted = self.last.position.next();
         if found < wanted {
             return ReadError::interrupted(format!("{found:?} came once more, {wanted:?} was due"));
         }
@@ -309,17 +330,13 @@ impl Reader {
         };
         let position = Position::new(sequence)
             .ok_or_else(|| ReadError::interrupted(format!("sequence {sequence} is not one of a journal")))?;
-        if position != self.next {
-            return Err(ReadError::Gap { wanted: self.next, found: position });
+        let wanted = self.last.position.next();
+        if position != wanted {
+            return Err(ReadError::Gap { wanted, found: position });
         }
-        (self.next, self.more) = (position.next(), more);
+        let stamp = i64::try_from(stamp).unwrap_or(i64::MAX);
+        (self.last, self.more) = (Place { position, stamp }, more);
         let (message, _) = message.split();
-        Ok(Message {
-            position,
-            stamp: i64::try_from(stamp).unwrap_or(i64::MAX),
-            subject: message.subject,
-            headers: message.headers,
-            payload: message.payload,
-        })
+        Ok(Message { position, stamp, subject: message.subject, headers: message.headers, payload: message.payload })
     }
 }

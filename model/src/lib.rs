@@ -5,7 +5,7 @@
 //!
 //! 1. [`customer`]: [`CustomerId`], the only thing a subject may be built from.
 //! 2. [`partition`]: [`Partition`] and [`PartitionCount`]: which of the journal's streams a customer's events are in.
-//! 3. [`position`]: [`Position`] of a message in the journal and the [`EventId`] made from it: the row's `id`.
+//! 3. [`position`]: [`Position`] of a message in the journal, [`Place`] with its stamp, and the [`EventId`] made from it: the row's `id`.
 //! 4. [`person`]: [`Person`], the one table there is today; everything person-specific of this crate stands there.
 //! 5. [`message`]: how events travel: one JSON object, or up to [`MAX_EVENTS`] of them one per line.
 //! 6. [`reason`]: why an event can never become a row.
@@ -26,6 +26,6 @@ pub use message::{MAX_EVENTS, MessageBuilder};
 pub use pace::Pace;
 pub use partition::{InvalidPartitionCount, Partition, PartitionCount};
 pub use person::Person;
-pub use position::{EventId, InvalidEventId, Position};
+pub use position::{EventId, InvalidEventId, Place, Position};
 pub use reason::{Reason, Refusal};
 pub use rows::{Row, Rows};

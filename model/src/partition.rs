@@ -16,8 +16,8 @@ impl Partition {
     ///
     /// # Panics
     /// Where the number is 512 or more: no journal has such a partition.
-    pub fn new(number: u16) -> Self {
-        assert!(number < PartitionCount::MAX, "a journal has at most {} partitions", PartitionCount::MAX);
+    pub const fn new(number: u16) -> Self {
+        assert!(number < PartitionCount::MAX, "a journal has at most 512 partitions");
         Self(number)
     }
 

@@ -82,6 +82,34 @@ impl fmt::Debug for Position {
     }
 }
 
+/// A position and the stamp of the message that stands there.
+///
+/// Positions alone do not name a message: a journal that lost its end gives them a second time. The two
+/// together do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The position.
+    pub position: Position,
+    /// The JetStream time of the message there, in nanoseconds since 1970; 0 where it is not known, or where
+    /// there never was a message.
+    pub stamp: i64,
+}
+
+impl Place {
+    /// Whether both may name the same message: the same position, and not two different stamps.
+    pub fn agrees_with(self, other: Self) -> bool {
+        let unknown = self.stamp == 0 || other.stamp == 0;
+        self.position == other.position && (unknown || self.stamp == other.stamp)
+    }
+}
+
+impl From<Position> for Place {
+    /// A position whose message is not known.
+    fn from(position: Position) -> Self {
+        Self { position, stamp: 0 }
+    }
+}
+
 /// An event's identity and its row's `id`: `position << 10 | index in message`. Never negative.
 ///
 /// In JSON it is a string: it has more than the 53 bits that a JavaScript number keeps.

@@ -96,8 +96,11 @@ async fn advance(engine: &mut Engine, batch: &Batch) -> Result<(), Fault> {
         let partition = advance.partition();
         match stored.get(&partition) {
             None => return Err(Fault::configuration(format!("no journal_position row of partition {partition}"))),
-            Some(found) if found.position != advance.from => {
-                moved.push(format!("the stored position is {:?}, {:?} was expected", found.position, advance.from));
+            Some(found) if *found != advance.from => {
+                moved.push(format!(
+                    "the shard has stored {:?} (stamp {}), {:?} (stamp {}) was expected",
+                    found.position, found.stamp, advance.from.position, advance.from.stamp
+                ));
             }
             Some(_) => {}
         }

@@ -1,45 +1,31 @@
 //! What one transaction stores.
 
-use sluice_model::{EventId, Partition, Position, Rows};
+use sluice_model::{EventId, Partition, Rows};
 
-/// How far a shard has read a partition, as its own `journal_position` row says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StoredPosition {
-    /// All of the partition up to here that is this shard's is in its tables.
-    pub position: Position,
-    /// The JetStream time of the message at `position`, in nanoseconds since 1970; 0 where there never was one.
-    pub stamp: i64,
-}
+/// How far a shard has read a partition, as its own `journal_position` row says: all of the partition up
+/// to there that is this shard's is in its tables.
+pub use sluice_model::Place as StoredPosition;
 
-impl From<Position> for StoredPosition {
-    /// One at which there was no message that anybody knows of.
-    fn from(position: Position) -> Self {
-        Self { position, stamp: 0 }
-    }
-}
-
-/// One partition's step: the stored position must be `from`, and becomes `to`.
+/// One partition's step: the shard must say `from`, and says `to` after the commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Advance {
-    /// What the shard must say now.
-    pub from: Position,
+    /// What the shard must say now: position and stamp.
+    pub from: StoredPosition,
     /// What it says after the commit.
-    pub to: Position,
-    /// The JetStream time of the message at `to`, in nanoseconds since 1970.
-    pub stamp: i64,
+    pub to: StoredPosition,
 }
 
 impl Advance {
     /// The partition that is advanced.
     pub fn partition(&self) -> Partition {
-        self.to.partition()
+        self.to.position.partition()
     }
 }
 
 /// Rows and the positions that they lead to.
 ///
 /// Whoever builds it keeps the lane rule: for each advance, the rows are all of this shard's events of *every* message
-/// in `(from, to]`.
+/// behind `from` and up to `to`.
 #[derive(Debug, Default, Clone)]
 pub struct Batch {
     /// The rows; may be none (an idle lane that keeps up).

@@ -9,7 +9,8 @@ use crate::{Advance, Batch, fault::Fault};
 /// Says what of the batch cannot be, if anything.
 pub(crate) fn check(batch: &Batch) -> Result<(), Fault> {
     for advance in &batch.advances {
-        let Advance { from, to, .. } = advance;
+        let Advance { from, to } = advance;
+        let (from, to) = (from.position, to.position);
         if from.partition() != to.partition() || from > to {
             return Err(Fault::invariant(format!("{from:?} to {to:?} is no step forward within a partition")));
         }
@@ -19,10 +20,10 @@ pub(crate) fn check(batch: &Batch) -> Result<(), Fault> {
     }
     for row in batch.rows.iter() {
         let position = row.id.position();
-        let covered = batch
-            .advances
-            .binary_search_by_key(&position.partition(), Advance::partition)
-            .is_ok_and(|at| batch.advances[at].from < position && position <= batch.advances[at].to);
+        let covered = batch.advances.binary_search_by_key(&position.partition(), Advance::partition).is_ok_and(|at| {
+            let Advance { from, to } = batch.advances[at];
+            from.position < position && position <= to.position
+        });
         if !covered {
             return Err(Fault::invariant(format!("no step of the batch covers event {} at {position:?}", row.id)));
         }
@@ -47,7 +48,7 @@ mod tests {
             let person = Person { name: "n".into(), address: "a".into() };
             rows.push(&"1".parse().unwrap(), position.event(0), &person);
         }
-        Batch { rows, advances: steps.iter().map(|&(from, to)| Advance { from, to, stamp: 0 }).collect() }
+        Batch { rows, advances: steps.iter().map(|&(from, to)| Advance { from: from.into(), to: to.into() }).collect() }
     }
 
     #[test]

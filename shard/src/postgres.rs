@@ -216,12 +216,12 @@ impl Postgres {
     pub(crate) async fn begin(&mut self, advances: &[Advance]) -> Result<bool, Fault> {
         let mut sql = String::from("BEGIN");
         for advance in advances {
-            let (partition, stamp) = (advance.partition(), advance.stamp);
-            let (from, to) = (advance.from, advance.to);
+            let (partition, Advance { from, to }) = (advance.partition(), advance);
             write!(
                 sql,
-                "; UPDATE journal_position SET position = {to}, stamp = {stamp} \
-                 WHERE journal_partition = {partition} AND position = {from}"
+                "; UPDATE journal_position SET position = {}, stamp = {} \
+                 WHERE journal_partition = {partition} AND position = {} AND stamp = {}",
+                to.position, to.stamp, from.position, from.stamp
             )
             .expect("a string takes whatever is written to it");
         }

@@ -54,7 +54,7 @@ const ADD_POSITION: &str = "
     ON CONFLICT (journal_partition) DO NOTHING";
 const POSITIONS: &str = "SELECT journal_partition, position, stamp FROM journal_position";
 const ADVANCE: &str =
-    "UPDATE journal_position SET position = ?, stamp = ? WHERE journal_partition = ? AND position = ?";
+    "UPDATE journal_position SET position = ?, stamp = ? WHERE journal_partition = ? AND position = ? AND stamp = ?";
 const SAVEPOINT: &str = "SAVEPOINT part";
 const KEEP_SAVEPOINT: &str = "RELEASE part";
 const UNDO_SAVEPOINT: &str = "ROLLBACK TO part; RELEASE part";
@@ -162,10 +162,11 @@ impl Sqlite {
         self.run(BEGIN).await?;
         for advance in advances {
             let query = sqlx::query(ADVANCE)
-                .bind(position_i64(advance.to))
-                .bind(advance.stamp)
+                .bind(position_i64(advance.to.position))
+                .bind(advance.to.stamp)
                 .bind(advance.partition().number())
-                .bind(position_i64(advance.from));
+                .bind(position_i64(advance.from.position))
+                .bind(advance.from.stamp);
             if query.execute(&mut self.connection).await?.rows_affected() != 1 {
                 return Ok(false);
             }

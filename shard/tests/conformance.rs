@@ -57,6 +57,7 @@ on_every_engine! {
     positions::a_batch_from_another_position_is_refused_and_changes_nothing,
     positions::a_batch_without_rows_advances,
     positions::several_partitions_move_in_one_transaction_or_not_at_all,
+    positions::a_batch_that_follows_on_another_message_of_the_same_position_is_refused,
     positions::a_missing_position_row_is_a_matter_of_configuration,
     positions::of_two_connections_that_append_the_same_step_exactly_one_wins,
     positions::the_same_id_twice_is_an_invariant_and_changes_nothing,

@@ -1,25 +1,20 @@
 //! A partition's live reader: where it starts, and how it feeds the lanes.
 
-use std::{
-    collections::HashMap,
-    convert::Infallible,
-    error::Error,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, convert::Infallible, error::Error, sync::Arc, time::Duration};
 
 use sluice_journal::{Journal, Message, ReadError, Reader};
-use sluice_model::{Partition, Position};
+use sluice_model::{Partition, Place, Position};
 use sluice_service::Backoff;
-use sluice_shard::StoredPosition;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::LaneConfig,
-    lane::{Lane, work::Stretch},
+    lane::{Lane, range::PositionRange},
     lanes::Lanes,
     patience::Patience,
     router::Router,
+    share::Epoch,
 };
 
 /// Messages of one read. One round of locks and, at worst, one question to the directory is shared by so many.
@@ -40,6 +35,8 @@ const IDLE_TICK: Duration = Duration::from_millis(500);
 pub struct PartitionReader {
     /// The partition.
     pub partition: Partition,
+    /// Since when it is the worker's.
+    pub epoch: Epoch,
     /// The worker's lanes, and what they and this reader need.
     pub lanes: Arc<Lanes>,
     /// Stop reading.
@@ -72,7 +69,7 @@ impl PartitionReader {
         let read = async {
             loop {
                 let read = match self.start().await {
-                    Ok(from) => self.read(from).await,
+                    Ok(after) => self.read(after).await,
                     Err(error) => Err(error),
                 };
                 let Err(error) = read;
@@ -85,12 +82,12 @@ impl PartitionReader {
                 tokio::time::sleep(RESTART).await;
             }
         };
-        let error = tokio::select! { error = read => error, () = stop.cancelled() => return };
+        let error = tokio::select! { biased; () = stop.cancelled() => return, error = read => error };
         self.lanes.share().refuse(self.partition, error.to_string());
     }
 
     /// Waits for the shards to say how far they are, and tells every lane where the reader starts.
-    async fn start(&self) -> Result<Position, ReadError> {
+    async fn start(&self) -> Result<Place, ReadError> {
         let patient_until = Instant::now() + self.config().start_patience();
         loop {
             let mut lanes = self.lanes.all();
@@ -104,18 +101,18 @@ impl PartitionReader {
                     Ok(bounds) => {
                         lanes.iter().for_each(|lane| lane.start(self.partition, bounds.first, false));
                         self.lanes.status().reading(self.partition);
-                        return Ok(bounds.first);
+                        return Ok(bounds.before());
                     }
                     Err(error) => tracing::warn!(error = &error as &dyn Error, "waiting for the journal"),
                 }
             } else if some_known && (all_known || Instant::now() >= patient_until) {
                 match self.beginning(&stored).await {
-                    Ok(Some(beginning)) => {
+                    Ok(Some((after, beginning))) => {
                         for (lane, fed) in lanes.iter().zip(beginning.fed) {
                             lane.start(self.partition, beginning.from, fed);
                         }
                         self.lanes.status().reading(self.partition);
-                        return Ok(beginning.from);
+                        return Ok(after);
                     }
                     Ok(None) => {}
                     Err(error) if error.is_transient() => {
@@ -136,23 +133,27 @@ impl PartitionReader {
         &self.lanes.context().config
     }
 
-    fn stored(&self, lane: &Lane) -> Option<StoredPosition> {
-        lane.health().stored?.get(&self.partition).copied()
+    /// What a lane's shard has said since this reader's worker has the partition.
+    fn stored(&self, lane: &Lane) -> Option<Place> {
+        lane.stored(self.partition, self.epoch).map(|shard| shard.stored)
     }
 
-    /// Where to start, once it is sure that the journal has not lost what some shard has of it.
-    async fn beginning(&self, stored: &[Option<StoredPosition>]) -> Result<Option<Beginning>, ReadError> {
+    /// Where to start, and behind what, once it is sure that the journal has not lost what some shard has of it.
+    async fn beginning(&self, stored: &[Option<Place>]) -> Result<Option<(Place, Beginning)>, ReadError> {
         for stored in stored.iter().flatten() {
-            self.journal().verify(stored.position, stored.stamp).await?;
+            self.journal().verify(*stored).await?;
         }
         let positions: Vec<_> = stored.iter().map(|stored| stored.map(|stored| stored.position)).collect();
         let bounds = self.journal().bounds(self.partition).await;
         let bounds = bounds.map_err(|e| ReadError::Interrupted(e.into()))?;
-        Ok(begin(&positions, bounds.first))
+        let Some(beginning) = begin(&positions, bounds.first) else { return Ok(None) };
+        // The journal's own stamp: a shard's may be one that a repair accepts.
+        let position = beginning.from.previous();
+        let stamp = self.journal().stamp(position).await.map_err(|e| ReadError::Interrupted(e.into()))?;
+        Ok(Some((Place { position, stamp: stamp.unwrap_or(0) }, beginning)))
     }
 
-    async fn read(&self, from: Position) -> Result<Infallible, ReadError> {
-        let mut place = Place { next: from, last: None };
+    async fn read(&self, mut after: Place) -> Result<Infallible, ReadError> {
         let context = self.lanes.context();
         let partitions = context.journal.partitions();
         let known = context.config.route_cache / usize::from(partitions.get());
@@ -160,11 +161,12 @@ impl PartitionReader {
         let mut patience = HashMap::new();
         let mut backoff = Backoff::new(TICK, Duration::from_secs(2));
         loop {
-            let error = match self.open(place).await {
+            let error = match self.journal().read(after).await {
                 Ok(mut reader) => {
-                    tracing::info!(partition = %self.partition, from = ?place.next, "reading");
+                    tracing::info!(partition = %self.partition, from = ?reader.next_position(), "reading");
                     backoff.reset();
-                    let Err(error) = self.follow(&mut reader, &mut place, &mut router, &mut patience).await;
+                    let Err(error) = self.follow(&mut reader, &mut router, &mut patience).await;
+                    after = reader.place();
                     error
                 }
                 Err(error) => error,
@@ -178,47 +180,37 @@ impl PartitionReader {
         }
     }
 
-    /// A reader that goes on where the last one ended, in a journal that still holds what that one gave.
-    async fn open(&self, place: Place) -> Result<Reader, ReadError> {
-        if let Some((position, stamp)) = place.last {
-            self.journal().verify(position, stamp).await?;
-        }
-        self.journal().read(place.next).await
-    }
-
     /// Feeds what the reader gives, until the reader ends.
     async fn follow(
         &self,
         reader: &mut Reader,
-        place: &mut Place,
         router: &mut Router,
         patience: &mut HashMap<String, Patience>,
     ) -> Result<Infallible, ReadError> {
         loop {
+            let after = reader.place();
             let chunk = tokio::select! {
+                biased;
                 chunk = reader.next_chunk(CHUNK) => chunk?,
                 () = tokio::time::sleep(IDLE_TICK) => {
-                    self.lanes.all().iter().for_each(|lane| lane.introduce(self.partition, place.next));
+                    self.lanes.all().iter().for_each(|lane| lane.introduce(self.partition, after.position.next()));
                     continue;
                 }
             };
-            self.deliver(&chunk, reader.more() >= AT_HAND, router, patience).await;
-            if let Some(last) = chunk.last() {
-                *place = Place { next: last.position.next(), last: Some((last.position, last.stamp)) };
-            }
+            let Some(range) = PositionRange::of(after, &chunk) else { continue };
+            self.deliver(&range, &chunk, reader.more() >= AT_HAND, router, patience).await;
         }
     }
 
     /// Sorts a chunk by shard and feeds every lane: those that get no row learn how far the partition is.
     async fn deliver(
         &self,
+        range: &PositionRange,
         chunk: &[Message],
         more: bool,
         router: &mut Router,
         patience: &mut HashMap<String, Patience>,
     ) {
-        let (Some(first), Some(last)) = (chunk.first(), chunk.last()) else { return };
-        let stretch = Stretch { first: first.position, last: last.position, stamp: last.stamp };
         self.sort(chunk, router).await;
         for share in router.shares() {
             if !share.is_empty() {
@@ -227,9 +219,9 @@ impl PartitionReader {
         }
         let lanes = self.lanes.all();
         for lane in lanes.iter() {
-            lane.introduce(self.partition, stretch.first);
+            lane.introduce(self.partition, range.first());
             let Some(share) = router.share_of(lane.shard()) else {
-                lane.feed(stretch, None, more);
+                lane.feed(range, None, more);
                 continue;
             };
             if lane.is_full() {
@@ -241,7 +233,7 @@ impl PartitionReader {
                 lanes.iter().for_each(|lane| lane.hurry(self.partition));
                 wait_for_room(lane, &lanes, patience).await;
             }
-            lane.feed(stretch, Some(share), more);
+            lane.feed(range, Some(share), more);
         }
     }
 
@@ -262,21 +254,12 @@ impl PartitionReader {
     }
 }
 
-/// How far a reader has given everything on.
-#[derive(Debug, Clone, Copy)]
-struct Place {
-    /// The position that comes next.
-    next: Position,
-    /// The last one and its stamp, once there is one.
-    last: Option<(Position, i64)>,
-}
-
 /// Waits until a full lane has room, or until others have waited for it long enough: then it goes behind. One whose shard is away
 /// does so as soon as others wait for it.
 async fn wait_for_room(lane: &Lane, lanes: &[Arc<Lane>], patience: &mut Patience) {
     while lane.is_full() {
         let begun = Instant::now();
-        tokio::select! { () = lane.room() => {}, () = tokio::time::sleep(TICK) => {} }
+        tokio::select! { biased; () = lane.room() => {}, () = tokio::time::sleep(TICK) => {} }
         let now = Instant::now();
         // Where all the others have work, or are stuck too, waiting costs nobody anything.
         let costs = lanes.iter().any(|other| !std::ptr::eq(other.as_ref(), lane) && other.is_idle());

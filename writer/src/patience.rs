@@ -1,6 +1,8 @@
 //! When a lane that is full has made the others wait for long enough.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// A budget of time in which one full lane kept the reader from lanes that had nothing to do.
 ///

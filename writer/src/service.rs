@@ -10,11 +10,14 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     Config,
-    group::{MemberName, division::Division, membership::Membership},
+    group::{
+        MemberName,
+        division::{Assignment, Division},
+        membership::Membership,
+    },
     lane::task::Context,
     lanes::Lanes,
     shards::Shards,
-    share::Owned,
     status::{self, Status},
     trim,
     worker::Worker,
@@ -74,7 +77,7 @@ async fn write(
     if first_shards(&shards, &workers, shutdown).await {
         let membership = Membership::new(name, journal.clone(), config.group.takeover());
         let assigned = workers.iter().map(|lanes| {
-            let (assigned, assignment) = watch::channel(Owned::default());
+            let (assigned, assignment) = watch::channel(Assignment::default());
             readers.spawn(Worker::new(Arc::clone(lanes), stop_reading.clone()).run(assignment));
             assigned
         });

@@ -1,39 +1,71 @@
 //! A worker's share of the partitions, as its readers and lanes see it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     mem,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use sluice_model::Partition;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
-/// The partitions that a worker has now.
-pub type Owned = Arc<BTreeSet<Partition>>;
+/// One time of owning a partition. A partition that is released and taken again has a new one: what was known of it then, of
+/// its shards or of the journal, says nothing any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Epoch(u64);
+
+impl Epoch {
+    /// The epoch of this number.
+    pub fn new(number: u64) -> Self {
+        Self(number)
+    }
+}
+
+/// The partitions that a worker has now, each since when.
+pub type Owned = Arc<BTreeMap<Partition, Epoch>>;
 
 /// The partitions that a worker has, and those that turned out not to be fit for use.
 #[derive(Debug, Default)]
 pub struct Share {
-    owned: watch::Sender<Owned>,
+    owned: Mutex<Owned>,
+    /// Grows with each change of `owned`: lanes compare it far more often than it changes.
+    version: AtomicU64,
     refused: Mutex<BTreeMap<Partition, String>>,
     told: Notify,
 }
 
 impl Share {
-    /// Follows what the worker has.
-    pub fn follow(&self) -> watch::Receiver<Owned> {
-        self.owned.subscribe()
+    /// What the worker has, and the version of that.
+    pub fn owned(&self) -> (Owned, u64) {
+        let owned = self.lock();
+        (Arc::clone(&owned), self.version())
     }
 
-    /// The worker has one more.
-    pub fn take(&self, partition: Partition) {
-        self.owned.send_modify(|owned| _ = Arc::make_mut(owned).insert(partition));
+    /// Which version of [`Share::owned`] there is.
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// The worker has one more, from now on.
+    pub fn take(&self, partition: Partition) -> Epoch {
+        let mut owned = self.lock();
+        let epoch = Epoch(self.version.fetch_add(1, Ordering::Release) + 1);
+        Arc::make_mut(&mut owned).insert(partition, epoch);
+        epoch
     }
 
     /// The worker has one less.
     pub fn release(&self, partition: Partition) {
-        self.owned.send_modify(|owned| _ = Arc::make_mut(owned).remove(&partition));
+        let mut owned = self.lock();
+        Arc::make_mut(&mut owned).remove(&partition);
+        self.version.fetch_add(1, Ordering::Release);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Owned> {
+        self.owned.lock().expect("no holder of this lock panics")
     }
 
     /// A reader or a lane says that the journal does not hold what it should of a partition: nobody of this worker may go on with it.

@@ -132,7 +132,7 @@ impl Status {
                 state: health.state,
                 detail: health.detail,
                 queued_bytes: lane.queued_bytes(),
-                stored: health.stored.iter().flatten().map(|(p, stored)| (*p, stored.position)).collect(),
+                stored: health.stored.iter().flatten().map(|(p, shard)| (*p, shard.stored.position)).collect(),
             }
         });
         Report {

@@ -10,7 +10,7 @@ use sluice_model::Partition;
 use tokio::{sync::watch, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use crate::{lanes::Lanes, partition::PartitionReader, share::Owned};
+use crate::{group::division::Assignment, lanes::Lanes, partition::PartitionReader};
 
 /// How long a partition that was refused is left alone before it is looked at again: somebody may have mended it. Shorter: the log is
 /// full of it. Longer: it waits for that time once it is mended.
@@ -38,12 +38,13 @@ impl Worker {
     }
 
     /// Reads the partitions that it is given, as they change, until it is told to stop.
-    pub async fn run(mut self, mut assigned: watch::Receiver<Owned>) {
+    pub async fn run(mut self, mut assigned: watch::Receiver<Assignment>) {
         loop {
             let assignment = Arc::clone(&assigned.borrow_and_update());
             self.follow(&assignment).await;
             let look_again = self.refused.values().min().copied();
             tokio::select! {
+                biased;
                 () = self.stop.cancelled() => break,
                 changed = assigned.changed() => if changed.is_err() { break },
                 refused = self.lanes.share().refusals() => {
@@ -85,14 +86,15 @@ impl Worker {
     }
 
     fn start(&mut self, partition: Partition) {
-        self.lanes.share().take(partition);
+        let epoch = self.lanes.share().take(partition);
+        self.lanes.all().iter().for_each(|lane| lane.wake());
         let stop = self.stop.child_token();
-        let reader = PartitionReader { partition, lanes: Arc::clone(&self.lanes), stop: stop.clone() };
+        let reader = PartitionReader { partition, epoch, lanes: Arc::clone(&self.lanes), stop: stop.clone() };
         self.readers.insert(partition, Reading { stop, task: tokio::spawn(reader.run()) });
     }
 
     /// The reader ends, before the lanes forget the partition: so nothing of it comes after. What a lane has in its transaction just now
-    /// is committed; what is queued, the next owner reads.
+    /// is committed, or dropped; what is queued, the next owner reads.
     async fn release(&mut self, partition: Partition) {
         if let Some(reading) = self.readers.remove(&partition) {
             reading.stop.cancel();

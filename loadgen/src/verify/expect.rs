@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use sluice_journal::{Journal, Message, ReadError};
-use sluice_model::{PartitionCount, Position, message};
+use sluice_model::{PartitionCount, Place, Position, message};
 
 use super::ledger::Ledger;
 use crate::progress::Progress;
@@ -27,17 +27,17 @@ pub async fn read(
     progress: &Progress,
     done: &mut u64,
 ) -> anyhow::Result<()> {
-    let (mut next, mut tries) = (from, 0);
-    while next <= to {
-        let before = next;
-        match read_on(journal, &mut next, to, ledger, progress, done).await {
+    let (mut after, mut tries) = (Place::from(from.previous()), 0);
+    while after.position < to {
+        let before = after;
+        match read_on(journal, &mut after, to, ledger, progress, done).await {
             Ok(()) => {}
-            Err(error) if error.is_transient() && (next > before || tries < TRIES.0) => {
-                tries = if next > before { 1 } else { tries + 1 };
-                tracing::warn!(error = &error as &dyn std::error::Error, at = ?next, "reading the journal again");
+            Err(error) if error.is_transient() && (after != before || tries < TRIES.0) => {
+                tries = if after == before { tries + 1 } else { 1 };
+                tracing::warn!(error = &error as &dyn std::error::Error, at = ?after.position, "reading the journal again");
                 tokio::time::sleep(TRIES.1).await;
             }
-            Err(error) => return Err(error).with_context(|| format!("read the journal at {next:?}")),
+            Err(error) => return Err(error).with_context(|| format!("read the journal after {:?}", after.position)),
         }
     }
     Ok(())
@@ -45,18 +45,18 @@ pub async fn read(
 
 async fn read_on(
     journal: &Journal,
-    next: &mut Position,
+    after: &mut Place,
     to: Position,
     ledger: &mut Ledger,
     progress: &Progress,
     done: &mut u64,
 ) -> Result<(), ReadError> {
-    let mut reader = journal.read(*next).await?;
-    while *next <= to {
+    let mut reader = journal.read(*after).await?;
+    while after.position < to {
         let chunk = reader.next_chunk(CHUNK).await?;
         for message in chunk.iter().take_while(|message| message.position <= to) {
             note(message, journal.partitions(), ledger);
-            *next = message.position.next();
+            *after = message.place();
             *done += 1;
         }
         progress.at(*done);

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use sluice_directory::{Pool, ShardEntry, ShardState};
-use sluice_model::{CustomerId, Partition, Person, Position, Rows};
+use sluice_model::{CustomerId, Partition, Person, Place, Position, Rows};
 use sluice_shard::{Advance, Batch, Flavor, Identity, Shard, ShardAddress, register};
 
 use super::{claims::Claims, fleet::Fleet, ledger_tests::partitions, survey::Selection};
@@ -38,7 +38,7 @@ async fn store(entry: &ShardEntry, customer: &CustomerId, names: impl Iterator<I
         rows.push(customer, to.event(0), &Person { name: name.into(), address: "x".into() });
     }
     let mut shard = Shard::connect(&entry.address, &identity).await.unwrap();
-    let batch = Batch { rows, advances: vec![Advance { from, to, stamp: 1 }] };
+    let batch = Batch { rows, advances: vec![Advance { from: from.into(), to: Place { position: to, stamp: 1 } }] };
     shard.append(&batch, async |_| Ok(())).await.unwrap();
     shard.close().await;
 }

@@ -17,9 +17,9 @@ const BYTES: usize = 128 << 10;
 pub(super) const STORE: &str = "
     WITH step AS (
         SELECT journal_partition, reached, new.stamp
-        FROM journal_position JOIN unnest($1::int4[], $2::int8[], $3::int8[], $4::int8[])
-            AS new (journal_partition, expected, reached, stamp) USING (journal_partition)
-        WHERE position = expected
+        FROM journal_position JOIN unnest($1::int4[], $2::int8[], $3::int8[], $4::int8[], $11::int8[])
+            AS new (journal_partition, expected, reached, stamp, expected_stamp) USING (journal_partition)
+        WHERE position = expected AND journal_position.stamp = expected_stamp
         ORDER BY journal_partition
         FOR UPDATE OF journal_position
     ), advanced AS (
@@ -45,15 +45,16 @@ pub(super) async fn store(connection: &mut PgConnection, sql: &str, batch: &Batc
     let partitions: Vec<i32> = advances.iter().map(|advance| advance.partition().number().into()).collect();
     let query = sqlx::query(sql)
         .bind(partitions)
-        .bind(of_advances(|advance| position_i64(advance.from)))
-        .bind(of_advances(|advance| position_i64(advance.to)))
-        .bind(of_advances(|advance| advance.stamp))
+        .bind(of_advances(|advance| position_i64(advance.from.position)))
+        .bind(of_advances(|advance| position_i64(advance.to.position)))
+        .bind(of_advances(|advance| advance.to.stamp))
         .bind(texts(rows, |row| row.customer_id))
         .bind(rows.iter().map(|row| row.id.get()).collect::<Vec<i64>>())
         .bind(texts(rows, |row| row.name))
         .bind(texts(rows, |row| row.address));
     let count = |length: usize| i64::try_from(length).expect("far fewer than 2^63");
-    query.bind(count(advances.len())).bind(count(rows.len())).execute(connection).await?;
+    let query = query.bind(count(advances.len())).bind(count(rows.len()));
+    query.bind(of_advances(|advance| advance.from.stamp)).execute(connection).await?;
     Ok(())
 }
 

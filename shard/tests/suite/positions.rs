@@ -50,16 +50,32 @@ pub(crate) async fn several_partitions_move_in_one_transaction_or_not_at_all(fix
     }
     let mut advances: Vec<_> = (0..4).map(|partition| step(partition, 0, 2)).collect();
     // The last one is not where the batch believes it to be.
-    advances[3].from = at(3, 1);
+    advances[3].from = at(3, 1).into();
     let mut batch = Batch { rows, advances };
     let refused = shard.append(&batch, no_burial).await.unwrap_err();
     assert_eq!(refused.class, Class::PositionMoved);
     assert!(refused.source.to_string().contains("3/0"), "{}", refused.source);
     assert_eq!((stored(&mut shard).await, names(&mut shard).await.len()), (0, 0));
-    batch.advances[3].from = at(3, 0);
+    batch.advances[3].from = at(3, 0).into();
     shard.append(&batch, no_burial).await.unwrap();
     assert_eq!(names(&mut shard).await, ["of 0", "of 1", "of 2", "of 3"]);
     assert_eq!(shard.positions().await.unwrap()[&Partition::new(3)].position, at(3, 2));
+}
+
+/// The same position of another history: the journal lost its end, and gave positions a second time.
+pub(crate) async fn a_batch_that_follows_on_another_message_of_the_same_position_is_refused(fixture: &Fixture) {
+    let mut shard = fixture.shard().await;
+    shard.append(&numbered(0, 3), no_burial).await.unwrap();
+    // Small, and too large for one statement.
+    for count in [1, 1_000] {
+        let mut batch = numbered(3, count);
+        batch.advances[0].from.stamp += 1;
+        let refused = shard.append(&batch, no_burial).await.unwrap_err();
+        assert_eq!(refused.class, Class::PositionMoved);
+        assert_eq!((stored(&mut shard).await, names(&mut shard).await.len()), (3, 3));
+    }
+    shard.append(&numbered(3, 1), no_burial).await.unwrap();
+    assert_eq!((stored(&mut shard).await, names(&mut shard).await.len()), (4, 4));
 }
 
 pub(crate) async fn a_missing_position_row_is_a_matter_of_configuration(fixture: &Fixture) {

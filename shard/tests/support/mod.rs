@@ -10,7 +10,9 @@ use std::{
 
 use secrecy::ExposeSecret;
 use sluice_model::{CustomerId, Partition, Person, Position, Rows};
-use sluice_shard::{Advance, Batch, CustomerColumn, Flavor, Identity, RefusedRow, Shard, ShardAddress, register};
+use sluice_shard::{
+    Advance, Batch, CustomerColumn, Flavor, Identity, RefusedRow, Shard, ShardAddress, StoredPosition, register,
+};
 use sqlx::{
     Connection, MySqlConnection, PgConnection, SqliteConnection, mysql::MySqlConnectOptions,
     postgres::PgConnectOptions, sqlite::SqliteConnectOptions,
@@ -177,8 +179,14 @@ pub fn at(partition: u16, sequence: u64) -> Position {
     Position::new(Position::before_first(Partition::new(partition)).get() + sequence).unwrap()
 }
 
+/// The stamp of the `sequence`-th message: there is none before the first.
+pub fn stamp(sequence: u64) -> i64 {
+    if sequence == 0 { 0 } else { 1_000 + i64::try_from(sequence).unwrap() }
+}
+
 pub fn step(partition: u16, from: u64, to: u64) -> Advance {
-    Advance { from: at(partition, from), to: at(partition, to), stamp: 1_000 + i64::try_from(to).unwrap() }
+    let place = |n| StoredPosition { position: at(partition, n), stamp: stamp(n) };
+    Advance { from: place(from), to: place(to) }
 }
 
 /// One row a message for customer 42: of partition 0, from `from` on, with these names.

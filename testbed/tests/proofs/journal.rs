@@ -7,7 +7,7 @@ use sluice_journal::{
     subject,
 };
 use sluice_model::{
-    CustomerId, MessageBuilder, Partition, PartitionCount, Person, Position, Reason, Refusal, message::decode,
+    CustomerId, MessageBuilder, Partition, PartitionCount, Person, Place, Position, Reason, Refusal, message::decode,
 };
 use sluice_testbed::{Process, nats_server::NatsServer};
 
@@ -122,7 +122,7 @@ async fn what_is_published_at_once_is_read_back_whole_in_order_and_without_a_gap
     for partition in journal.partitions().all() {
         let bounds = journal.bounds(partition).await.unwrap();
         messages += bounds.messages;
-        let mut reader = journal.read(bounds.first).await.unwrap();
+        let mut reader = journal.read(bounds.before()).await.unwrap();
         while reader.next_position() <= bounds.last {
             for message in reader.next_chunk(100).await.unwrap() {
                 let customer = message.event_of(journal.partitions()).unwrap();
@@ -153,27 +153,27 @@ async fn a_position_that_is_gone_or_never_was_is_an_error_and_not_a_silent_skip(
     let stream = jetstream.get_stream(subject::stream_name(Partition::new(0))).await.unwrap();
     stream.purge().sequence(first.get() + 4).await.unwrap();
 
-    let error = journal.read(first).await.err().unwrap();
+    let error = journal.read(first.previous().into()).await.err().unwrap();
     let kept = Position::new(first.get() + 4).unwrap();
     assert!(
         matches!(error, ReadError::Trimmed { wanted, first: found } if wanted == first && found == kept),
         "{error}"
     );
-    let mut reader = journal.read(kept).await.unwrap();
+    let mut reader = journal.read(kept.previous().into()).await.unwrap();
     assert_eq!(reader.next_chunk(100).await.unwrap()[0].position, kept);
     let end = Position::new(first.get() + 10).unwrap();
-    assert_eq!(journal.read(end).await.unwrap().next_position(), end);
-    let error = journal.read(end.next()).await.err().unwrap();
+    assert_eq!(journal.read(end.previous().into()).await.unwrap().next_position(), end);
+    let error = journal.read(end.into()).await.err().unwrap();
     assert!(matches!(error, ReadError::Beyond { .. }) && !error.is_transient(), "{error}");
 
     // A journal that was made again after it had been read: other messages at the same positions.
     let stamp = journal.stamp(kept).await.unwrap().unwrap();
-    journal.verify(kept, stamp).await.unwrap();
-    let error = journal.verify(kept, stamp - 1).await.unwrap_err();
+    journal.verify(Place { position: kept, stamp }).await.unwrap();
+    let error = journal.verify(Place { position: kept, stamp: stamp - 1 }).await.unwrap_err();
     assert!(matches!(error, ReadError::Replaced { .. }) && !error.is_transient(), "{error}");
-    let error = journal.verify(end.next(), stamp).await.unwrap_err();
+    let error = journal.verify(Place { position: end.next(), stamp }).await.unwrap_err();
     assert!(matches!(error, ReadError::Beyond { .. }), "{error}");
-    journal.verify(first, stamp).await.unwrap();
+    journal.verify(Place { position: first, stamp }).await.unwrap();
 }
 
 #[tokio::test]

@@ -7,14 +7,17 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{MemberName, assignment::of_workers, membership::Known};
-use crate::{share::Owned, status::Status};
+use crate::status::Status;
+
+/// The partitions that a worker is to have.
+pub type Assignment = Arc<BTreeSet<Partition>>;
 
 /// What is divided, and among whom.
 pub struct Division {
     /// All partitions of the journal.
     pub partitions: BTreeSet<Partition>,
     /// Each worker of this process.
-    pub assigned: Vec<watch::Sender<Owned>>,
+    pub assigned: Vec<watch::Sender<Assignment>>,
     /// Where to tell what this process has.
     pub status: Status,
 }

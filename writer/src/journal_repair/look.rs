@@ -1,6 +1,9 @@
 //! What a command goes by: every registered shard, and every partition, as they are now.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use anyhow::Context;
 use futures::{StreamExt, TryStreamExt};
@@ -10,10 +13,9 @@ use sluice_journal::{
     repair::{RepairRecord, Standing},
 };
 use sluice_model::{Partition, Position};
-use sluice_shard::{Identity, Shard, ShardAddress, journal_of};
+use sluice_shard::{Identity, Shard, ShardAddress, StoredPosition, journal_of};
 
 use super::plan::{Seen, wants_cut};
-use crate::lane::work::Stored;
 
 /// Shards and partitions looked at side by side.
 const ABREAST: usize = 16;
@@ -35,7 +37,7 @@ pub struct Said {
     /// The journal that its positions belong to.
     pub journal_id: String,
     /// What it has stored.
-    pub stored: Stored,
+    pub stored: BTreeMap<Partition, StoredPosition>,
 }
 
 /// A partition.

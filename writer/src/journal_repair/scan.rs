@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 
 use sluice_journal::{DeadLetters, Journal, Message, ReadError, dead::Grave, repair::Origin};
-use sluice_model::{CustomerId, EventId, Position, Reason, Refusal, message};
+use sluice_model::{CustomerId, EventId, Place, Position, Reason, Refusal, message};
 
 use super::{
     homes::{Home, Homes},
@@ -57,15 +57,15 @@ impl<'a> Scan<'a> {
     /// Where NATS or the directory does not answer, or the journal is trimmed meanwhile.
     pub async fn run(mut self, progress: &mut Progress) -> anyhow::Result<Scanned> {
         let bounds = self.journal.bounds(self.work.top.partition()).await?;
-        let (mut next, mut tries) = (self.work.cut.next().max(bounds.first), 0);
-        progress.begin("reading what stands after the cut", bounds.last.next().get().saturating_sub(next.get()));
-        while next <= bounds.last {
-            let before = next;
-            match self.read(&mut next, bounds.last, progress).await {
+        let (mut after, mut tries) = (Place::from(self.work.cut.max(bounds.first.previous())), 0);
+        progress.begin("reading what stands after the cut", left(bounds.last, after));
+        while after.position < bounds.last {
+            let before = after;
+            match self.read(&mut after, bounds.last, progress).await {
                 Ok(()) => {}
-                Err(error) if is_transient(&error) && (next > before || tries < TRIES) => {
-                    tries = if next > before { 1 } else { tries + 1 };
-                    tracing::warn!(error = &*error as &dyn std::error::Error, at = ?next, "reading the journal again");
+                Err(error) if is_transient(&error) && (after != before || tries < TRIES) => {
+                    tries = if after == before { tries + 1 } else { 1 };
+                    tracing::warn!(error = &*error as &dyn std::error::Error, at = ?after.position, "reading the journal again");
                 }
                 Err(error) => return Err(error),
             }
@@ -73,9 +73,9 @@ impl<'a> Scan<'a> {
         Ok(self.found)
     }
 
-    async fn read(&mut self, next: &mut Position, last: Position, progress: &mut Progress) -> anyhow::Result<()> {
-        let mut reader = self.journal.read(*next).await?;
-        while *next <= last {
+    async fn read(&mut self, after: &mut Place, last: Position, progress: &mut Progress) -> anyhow::Result<()> {
+        let mut reader = self.journal.read(*after).await?;
+        while after.position < last {
             let mut chunk = reader.next_chunk(CHUNK).await?;
             chunk.retain(|message| message.position <= last);
             // Whose a message is matters only where somebody may skip it.
@@ -84,9 +84,9 @@ impl<'a> Scan<'a> {
             let unasked = std::iter::repeat_with(|| Home::Filler);
             for (message, home) in chunk.iter().zip(homes.into_iter().chain(unasked)) {
                 self.note(message, home).await?;
-                *next = message.position.next();
+                *after = message.place();
             }
-            progress.left(last.next().get().saturating_sub(next.get()));
+            progress.left(left(last, *after));
         }
         Ok(())
     }
@@ -178,6 +178,11 @@ impl Scanned {
     pub fn last_copy(&self) -> Option<Position> {
         self.survey.candidates().iter().filter_map(|candidate| candidate.copy).max()
     }
+}
+
+/// How many messages there are behind `after` up to `last`.
+fn left(last: Position, after: Place) -> u64 {
+    last.get().saturating_sub(after.position.get())
 }
 
 /// Whether another reader may help.

@@ -115,7 +115,7 @@ impl Carrier<'_> {
         let Some((first, last)) = scanned.survey.left() else { return Ok(scanned) };
         let mut left = scanned.to_copy();
         self.progress.begin(format!("partition {partition}: copying what was given again"), left);
-        let mut reader = self.journal.read(first).await?;
+        let mut reader = self.journal.read(first.previous().into()).await?;
         while reader.next_position() <= last {
             let chunk = reader.next_chunk(1_000).await?;
             let wanted: Vec<&Message> =

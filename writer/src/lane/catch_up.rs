@@ -6,16 +6,12 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use sluice_failpoint::fail_point;
-use sluice_journal::{Message, Reader};
-use sluice_model::{Partition, Position};
+use sluice_journal::Reader;
+use sluice_model::{Partition, Place, Position};
 use sluice_shard::Shard;
 use tokio::time::timeout;
 
-use super::{
-    task::Task,
-    trouble::Trouble,
-    work::{Stretch, Work},
-};
+use super::{range::PositionRange, task::Task, trouble::Trouble, work::Work};
 use crate::router::Router;
 
 /// A lane this many messages or less from its readers joins them; it reads the rest while its queue fills.
@@ -85,17 +81,29 @@ impl Task {
     }
 
     fn positions(&self) -> Vec<Position> {
-        self.stored.values().map(|stored| stored.position).collect()
+        self.stored.values().map(|shard| shard.stored.position).collect()
     }
 
-    /// The position that the shard lacks next.
-    fn next(&self, partition: Partition) -> Position {
-        self.stored.get(&partition).map_or(Position::first(partition), |stored| stored.position.next())
-    }
-
-    /// How many messages there are before the target.
+    /// How many messages the shard lacks before the target.
     fn left(&self, partition: Partition, target: Position) -> u64 {
-        target.get().saturating_sub(self.next(partition).get())
+        let stored =
+            self.stored.get(&partition).map_or(Position::before_first(partition), |known| known.stored.position);
+        target.previous().get().saturating_sub(stored.get())
+    }
+
+    /// Behind what the next message of a partition is read: what is in the work already, or else what the shard has. Where a
+    /// repair accepts a stamp that is not the journal's, the journal's own.
+    async fn place(&self, partition: Partition, work: &Work) -> Result<Place, Trouble> {
+        if let Some(range) = work.range(partition) {
+            return Ok(range.last());
+        }
+        let known = self.stored.get(&partition).ok_or_else(|| Trouble::Moved("its partition is gone".into()))?;
+        if !known.repaired {
+            return Ok(known.stored);
+        }
+        let position = known.stored.position;
+        let stamp = self.context.journal.stamp(position).await.map_err(|e| Trouble::Retry(e.into()))?;
+        Ok(Place { position, stamp: stamp.unwrap_or(0) })
     }
 
     /// Reads up to `limit` messages of a partition into the work, and says how many it read.
@@ -106,38 +114,32 @@ impl Task {
         limit: u64,
         work: &mut Work,
     ) -> Result<u64, Trouble> {
-        let start = self.next(partition);
         let mut read = 0;
         while read < limit && work.bytes() < self.context.config.lane_queue_bytes {
-            let due = Position::new(start.get() + read).expect("a message before the readers' position");
-            let source = match sources.remove(&partition).filter(|source| source.reader.next_position() == due) {
+            let after = self.place(partition, work).await?;
+            let source = match sources.remove(&partition).filter(|source| source.reader.place() == after) {
                 Some(source) => sources.entry(partition).or_insert(source),
-                None => sources.entry(partition).or_insert(self.open(due).await?),
+                None => sources.entry(partition).or_insert(self.open(after).await?),
             };
             let max = usize::try_from(limit - read).unwrap_or(CHUNK).min(CHUNK);
             let chunk = timeout(READ_LIMIT, source.reader.next_chunk(max)).await;
-            let chunk = chunk.map_err(|_| Trouble::Retry(format!("nothing came at {due:?} in time").into()))??;
+            let late = || Trouble::Retry(format!("nothing came behind {:?} in time", after.position).into());
+            let chunk = chunk.map_err(|_| late())??;
             source.router.sort(&chunk).await?;
-            read += add(work, source, &chunk, self.lane.shard());
+            if let Some(range) = PositionRange::of(after, &chunk) {
+                work.add(&range, source.router.share_of(self.lane.shard()));
+            }
+            read += chunk.len() as u64;
         }
         Ok(read)
     }
 
-    async fn open(&self, from: Position) -> Result<Source, Trouble> {
-        let reader = self.context.journal.read(from).await?;
+    async fn open(&self, after: Place) -> Result<Source, Trouble> {
+        let reader = self.context.journal.read(after).await?;
         let only = Some(self.lane.shard().to_owned());
         let partitions = reader.partitions();
         let lanes = self.context.shards.count().max(1);
         let known = self.context.config.route_cache / usize::from(partitions.get()) / lanes;
         Ok(Source { router: Router::new(self.context.directory.clone(), partitions, known, only), reader })
     }
-}
-
-/// Adds this lane's share of a chunk to the work; gives the number of messages.
-fn add(work: &mut Work, source: &mut Source, chunk: &[Message], shard: &str) -> u64 {
-    if let (Some(first), Some(last)) = (chunk.first(), chunk.last()) {
-        let stretch = Stretch { first: first.position, last: last.position, stamp: last.stamp };
-        work.add(stretch, source.router.share_of(shard));
-    }
-    chunk.len() as u64
 }

@@ -87,18 +87,19 @@ impl Task {
             }
         };
         tokio::select! {
-            () = tokio::time::sleep_until(until) => {}
-            () = waited_for => {}
+            biased;
             () = self.context.stop.cancelled() => {}
+            () = waited_for => {}
+            () = tokio::time::sleep_until(until) => {}
         }
     }
 
     /// A shard that nothing is written to: is it still where we left it? One that was set back says so here.
     pub(super) async fn look_back(&mut self, shard: &mut Shard) -> Result<(), Trouble> {
         let found = self.in_time("positions", shard.positions()).await?;
-        match self.stored.iter().find(|(partition, stored)| found.get(partition) != Some(stored)) {
-            Some((partition, stored)) => Err(Trouble::Moved(
-                format!("partition {partition} was stored up to {:?} and no longer is", stored.position).into(),
+        match self.stored.iter().find(|(partition, shard)| found.get(partition) != Some(&shard.stored)) {
+            Some((partition, shard)) => Err(Trouble::Moved(
+                format!("partition {partition} was stored up to {:?} and no longer is", shard.stored.position).into(),
             )),
             None => Ok(()),
         }

@@ -1,6 +1,7 @@
 //! A lane: one shard's queue, and its single running transaction.
 //!
-//! - [`work`]: what a transaction stores, and the lane rule: may this shard take it?
+//! - [`range`]: the positions that were read, and the stamps by which they are linked.
+//! - [`work`]: what is in hand, and the lane rule: the one transaction of it that this shard may take.
 //! - [`queue`]: what the readers put in; fed or behind, joining.
 //! - [`task`]: the lane's life: connect, ask the shard how far it is, commit batch after batch; `live`: when.
 //! - `trouble`: why it gives a connection up.
@@ -13,6 +14,7 @@ pub mod catch_up;
 mod live;
 pub mod observe;
 pub mod queue;
+pub mod range;
 pub mod task;
 mod trouble;
 pub mod work;
@@ -28,15 +30,16 @@ use tokio::sync::{Notify, watch};
 
 use self::{
     queue::Queue,
-    work::{Stored, Stretch, Work},
+    range::PositionRange,
+    work::{ShardPosition, Stored, Work},
 };
-use crate::router::Share;
+use crate::{router::Share, share::Epoch};
 
 /// What a lane is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LaneState {
-    /// Trying to get into the shard; what the readers give queues up until the queue is full.
+    /// Trying to get into the shard; it reads the journal for itself once it is in.
     Connecting,
     /// Fed by the readers.
     Live,
@@ -112,6 +115,18 @@ impl Lane {
         self.health.subscribe()
     }
 
+    /// What its shard said of a partition since it is owned; `None` where that is not known yet.
+    pub fn stored(&self, partition: Partition, epoch: Epoch) -> Option<ShardPosition> {
+        let health = self.health.borrow();
+        let stored = health.stored.as_ref()?.get(&partition)?;
+        (stored.epoch == epoch).then(|| stored.clone())
+    }
+
+    /// Its worker has other partitions than before.
+    pub fn wake(&self) {
+        self.arrived.notify_one();
+    }
+
     /// Bytes in its queue.
     pub fn queued_bytes(&self) -> usize {
         self.queue().bytes()
@@ -129,19 +144,21 @@ impl Lane {
         self.arrived.notify_one();
     }
 
-    /// A partition is no longer its worker's: see [`Queue::release`].
+    /// A partition is no longer its worker's: see [`Queue::release`]. What the shard said of it is forgotten, too.
     pub fn release(&self, partition: Partition) {
         self.queue().release(partition);
+        self.health.send_modify(|health| drop(health.stored.as_mut().map(|stored| stored.remove(&partition))));
+        self.wake();
         self.room.notify_waiters();
     }
 
-    /// Gives the lane its share of a stretch: see [`Queue::feed`].
-    pub fn feed(&self, stretch: Stretch, share: Option<&mut Share>, more: bool) {
+    /// Gives the lane its share of a range: see [`Queue::feed`].
+    pub fn feed(&self, range: &PositionRange, share: Option<&mut Share>, more: bool) {
         let mut queue = self.queue();
         let had_events = queue.has_events();
-        queue.feed(stretch, share, more);
+        queue.feed(range, share, more);
         // The first event, so that the lane knows from when on it waits; then when it need not wait any more.
-        let wake = queue.has_events() && (!had_events || queue.is_due());
+        let wake = queue.is_due() || (queue.has_events() && !had_events);
         let waited_for = queue.is_waited_for();
         drop(queue);
         if waited_for {
@@ -169,7 +186,8 @@ impl Lane {
         let stored = self.health.borrow().stored.clone()?;
         let readers = self.queue().reader_positions();
         let behind = |(partition, next): (&Partition, &Position)| {
-            stored.get(partition).map_or(0, |stored| next.previous().get().saturating_sub(stored.position.get()))
+            let stored = stored.get(partition).map(|shard| shard.stored.position.get());
+            stored.map_or(0, |stored| next.previous().get().saturating_sub(stored))
         };
         Some(readers.iter().map(behind).sum())
     }

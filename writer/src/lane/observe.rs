@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Lane, LaneState, work::Work};
+use super::{Lane, LaneState};
 
 const STATES: [(LaneState, &str); 4] = [
     (LaneState::Connecting, "connecting"),
@@ -16,9 +16,9 @@ fn labels(lane: &Lane) -> [(&'static str, String); 2] {
     [("shard", lane.shard().to_owned()), ("worker", lane.worker().to_string())]
 }
 
-/// A transaction is committed; `took`: with what it takes to store dead letters before.
-pub fn committed(lane: &Lane, work: &Work, took: Duration) {
-    let (labels, rows) = (labels(lane), work.batch.rows.len());
+/// A transaction of so many rows is committed; `took`: with what it takes to store dead letters before.
+pub fn committed(lane: &Lane, rows: usize, took: Duration) {
+    let labels = labels(lane);
     metrics::counter!("sluice_lane_rows_total", &labels).increment(rows as u64);
     metrics::counter!("sluice_lane_batches_total", &labels).increment(1);
     if rows > 0 {

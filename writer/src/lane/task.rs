@@ -1,7 +1,8 @@
 //! The lane's life: connect, ask the shard how far it is, commit batch after batch.
 //!
-//! After any trouble the connection is dropped and everything begins again with that question. What was in hand then is
-//! kept: the answer says whether it was stored, has to be stored again, or no longer fits.
+//! After any trouble the connection is dropped, and with it everything that was in hand or queued; then all begins again with
+//! that question, and the lane reads from the journal what its shard lacks. So nothing that was read, filtered or verified before
+//! is ever stored after: the shard, the journal and the partitions of the worker may all have changed.
 
 use std::{
     error::Error,
@@ -11,22 +12,22 @@ use std::{
 
 use bytes::Bytes;
 use sluice_directory::{Client, ShardEntry};
-use sluice_journal::{Journal, dead::Grave, subject};
-use sluice_model::{Pace, PartitionCount, Person, Reason, Refusal};
-use sluice_service::Backoff;
-use sluice_shard::{Batch, Class, Identity, Operation, RefusedRow, Shard, ShardError};
-use tokio::{sync::watch, task::JoinHandle, time::Instant};
+use sluice_journal::{Journal, ReadError, Verified, dead::Grave, subject};
+use sluice_model::{Pace, PartitionCount, Person, Place, Reason, Refusal};
+use sluice_service::{Backoff, shutdown::cancelled_within};
+use sluice_shard::{Batch, Class, Identity, Operation, RefusedRow, Shard, ShardError, StoredPosition};
+use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Lane, LaneState, live, observe,
     trouble::Trouble,
-    work::{Stored, Work},
+    work::{Prepared, ShardPosition, Stored, Unfit, Work},
 };
 use crate::{
     config::LaneConfig,
     shards::Shards,
-    share::{Owned, Share},
+    share::{Epoch, Share},
 };
 
 /// The least and the greatest wait before a shard is tried again. Too short a greatest wait and a shard that comes back is
@@ -60,14 +61,12 @@ pub struct Context {
 pub(super) struct Task {
     pub(super) lane: Arc<Lane>,
     pub(super) context: Context,
-    /// The partitions that are its worker's.
-    owned: watch::Receiver<Owned>,
+    /// Which version of its worker's partitions it goes by.
+    owned: u64,
     /// What the shard said last, and what has been committed since.
     pub(super) stored: Stored,
     /// The version of the shard's entry that it is connected by.
     version: Option<u64>,
-    /// Work that was being committed when the connection was given up.
-    pending: Option<Work>,
     /// Memory for the next work.
     pub(super) spare: Work,
     pub(super) pace: Pace,
@@ -77,9 +76,8 @@ pub(super) struct Task {
 /// Starts a lane's task. It ends when `context.stop` is cancelled and what was queued is committed, or an invariant broke.
 pub fn start(lane: Arc<Lane>, context: Context) -> JoinHandle<()> {
     let backoff = Backoff::new(RETRY.0, RETRY.1);
-    let owned = context.share.follow();
     let (stored, spare, pace) = (Stored::new(), Work::default(), live::pace());
-    let task = Task { lane, context, owned, stored, version: None, pending: None, spare, pace, backoff };
+    let task = Task { lane, context, owned: 0, stored, version: None, spare, pace, backoff };
     tokio::spawn(task.run())
 }
 
@@ -87,9 +85,9 @@ impl Task {
     async fn run(mut self) {
         while let Err(trouble) = self.session().await {
             let shard = self.lane.shard().to_owned();
+            self.lane.go_behind();
             if self.lane.is_retired() {
                 tracing::info!(shard, "the directory no longer names this shard: its lane ends");
-                self.lane.go_behind();
                 return;
             }
             let wait = match trouble {
@@ -121,7 +119,9 @@ impl Task {
                     self.backoff.next_wait()
                 }
             };
-            tokio::select! { () = tokio::time::sleep(wait) => {}, () = self.context.stop.cancelled() => return }
+            if cancelled_within(&self.context.stop, wait).await {
+                return;
+            }
         }
     }
 
@@ -133,11 +133,9 @@ impl Task {
         }
         let mut shard = self.connect().await?;
         loop {
+            self.is_where_it_was()?;
             if self.is_outdated() {
                 self.adopt(&mut shard).await?;
-            }
-            if let Some(work) = self.pending.take() {
-                self.commit(&mut shard, work).await?;
             }
             if self.lane.queue().is_live() && !self.lane.queue().follows(&self.stored) {
                 tracing::warn!(shard = self.lane.shard(), "the shard is not where its queue begins: going behind");
@@ -164,9 +162,8 @@ impl Task {
 
     /// Waits until its worker has partitions: a shard is not connected to for nothing. False where the lane is to stop.
     async fn has_partitions(&mut self) -> bool {
-        while self.owned.borrow().is_empty() && !self.context.stop.is_cancelled() && !self.lane.is_retired() {
+        while self.context.share.owned().0.is_empty() && !self.context.stop.is_cancelled() && !self.lane.is_retired() {
             self.something_new().await;
-            self.owned.borrow_and_update();
         }
         !self.context.stop.is_cancelled()
     }
@@ -174,9 +171,9 @@ impl Task {
     /// Waits for something to do.
     pub(super) async fn something_new(&mut self) {
         tokio::select! {
-            () = self.lane.arrived.notified() => {}
-            _ = self.owned.changed() => self.owned.mark_changed(),
+            biased;
             () = self.context.stop.cancelled() => {}
+            () = self.lane.arrived.notified() => {}
         }
     }
 
@@ -204,25 +201,43 @@ impl Task {
         Ok(shard)
     }
 
-    /// Follows what its worker has: forgets what is no longer its own, and asks the shard about what is new.
+    /// Follows what its worker has: forgets what is no longer its own, and asks the shard about what is new, or new again.
     pub(super) async fn adopt(&mut self, shard: &mut Shard) -> Result<(), Trouble> {
-        let owned = Arc::clone(&self.owned.borrow_and_update());
-        self.stored.retain(|partition, _| owned.contains(partition));
+        let (owned, version) = self.context.share.owned();
+        self.owned = version;
+        self.stored.retain(|partition, known| owned.get(partition) == Some(&known.epoch));
         let positions = self.in_time("positions", shard.positions()).await?;
-        for partition in owned.iter().filter(|partition| !self.stored.contains_key(partition)).collect::<Vec<_>>() {
+        for (partition, epoch) in owned.iter() {
+            if self.stored.contains_key(partition) {
+                continue;
+            }
             let missing = || {
                 let source = format!("{} has no stored position for partition {partition}", self.lane.shard());
                 ShardError::new(Operation::ReadPositions, Class::Configuration, source)
             };
-            let at = *positions.get(partition).ok_or_else(missing)?;
-            match self.context.journal.verify(at.position, at.stamp).await {
-                Ok(()) => drop(self.stored.insert(*partition, at)),
-                Err(error) if error.is_transient() => return Err(error.into()),
-                Err(error) => self.context.share.refuse(*partition, format!("shard {}: {error}", self.lane.shard())),
+            let stored = *positions.get(partition).ok_or_else(missing)?;
+            if let Some(known) = self.verified(stored, *epoch).await? {
+                self.stored.insert(*partition, known);
             }
         }
         self.lane.set_stored(&self.stored);
         Ok(())
+    }
+
+    /// What a shard has stored, once it is sure that the journal has not lost it; `None` where it has: then the partition is refused.
+    async fn verified(&self, stored: StoredPosition, epoch: Epoch) -> Result<Option<ShardPosition>, Trouble> {
+        match self.context.journal.verify(stored).await {
+            Ok(verified) => {
+                let repaired = verified == Verified::Repaired;
+                Ok(Some(ShardPosition { stored, epoch, repaired, left_out: Vec::new() }))
+            }
+            Err(error) if error.is_transient() => Err(error.into()),
+            Err(error) => {
+                let why = format!("shard {}: {error}", self.lane.shard());
+                self.context.share.refuse(stored.position.partition(), why);
+                Ok(None)
+            }
+        }
     }
 
     /// Whoever changed the shard's entry wants it to be reached otherwise: by another address, another user, another password.
@@ -235,46 +250,47 @@ impl Task {
 
     /// Whether its worker has other partitions than the lane knows of.
     pub(super) fn is_outdated(&self) -> bool {
-        // Where the worker is gone, so is the lane soon.
-        self.owned.has_changed().unwrap_or(false)
+        self.context.share.version() != self.owned
     }
 
     /// Commits one work: dead letters first, then rows and positions in one transaction. False where there was nothing to
     /// store, or where the work does not follow on what the shard has (the lane is behind then).
-    pub(super) async fn commit(&mut self, shard: &mut Shard, mut work: Work) -> Result<bool, Trouble> {
-        if let Err(gap) = work.prepare(&self.stored) {
-            tracing::warn!(shard = self.lane.shard(), %gap, "going behind");
-            self.lane.go_behind();
-            return Ok(false);
-        }
-        if work.batch.advances.is_empty() {
-            self.tell(&mut work).await;
-            self.spare = work;
-            return Ok(false);
-        }
-        let begun = Instant::now();
-        let rows = work.batch.rows.len();
-        self.pace.begun(begun.into(), rows, rows);
-        match self.store(shard, &mut work).await {
-            Ok(()) => {
-                observe::committed(&self.lane, &work, begun.elapsed());
-                work.committed(&mut self.stored);
-                self.lane.set_stored(&self.stored);
-                self.tell(&mut work).await;
-                work.clear();
-                self.spare = work;
-                Ok(true)
+    pub(super) async fn commit(&mut self, shard: &mut Shard, work: Work) -> Result<bool, Trouble> {
+        let mut prepared = match work.prepare(&self.stored) {
+            Ok(prepared) => prepared,
+            Err(unfit) => {
+                self.does_not_fit(unfit);
+                return Ok(false);
             }
-            Err(trouble) => {
-                self.pending = Some(work);
-                Err(trouble)
-            }
+        };
+        let is_new = !prepared.is_stored();
+        if is_new {
+            let begun = Instant::now();
+            let rows = prepared.batch.rows.len();
+            self.pace.begun(begun.into_std(), rows, rows);
+            self.store(shard, &mut prepared).await?;
+            observe::committed(&self.lane, rows, begun.elapsed());
+            prepared.committed(&mut self.stored);
+            self.lane.set_stored(&self.stored);
+        }
+        self.tell(&mut prepared).await;
+        self.spare = prepared.into_spare();
+        Ok(is_new)
+    }
+
+    /// The lane reads again, from what its shard has stored. A partition whose history is another one is nobody's to go on with.
+    fn does_not_fit(&self, unfit: Unfit) {
+        tracing::warn!(shard = self.lane.shard(), %unfit, "going behind");
+        self.lane.go_behind();
+        if let Unfit::OtherHistory { stored: Place { position, stamp: wanted }, found } = unfit {
+            let error = ReadError::Replaced { position, wanted, found };
+            self.context.share.refuse(position.partition(), format!("shard {}: {error}", self.lane.shard()));
         }
     }
 
     /// Tells whoever waits for it what this shard has, whether by this lane's doing or another's.
-    async fn tell(&self, work: &mut Work) {
-        let told = work.told(&self.stored);
+    async fn tell(&self, prepared: &mut Prepared) {
+        let told = prepared.told(&self.stored);
         let tell = async {
             for watched in told {
                 watched.tell(&self.context.journal, Some(self.lane.shard())).await;
@@ -284,7 +300,7 @@ impl Task {
         let _ = tokio::time::timeout(TELL_LIMIT, tell).await;
     }
 
-    async fn store(&self, shard: &mut Shard, work: &mut Work) -> Result<(), Trouble> {
+    async fn store(&self, shard: &mut Shard, work: &mut Prepared) -> Result<(), Trouble> {
         let dead = self.context.journal.dead_letters();
         if !work.graves.is_empty() {
             // Acknowledged before the position passes them: a crash in between buries them again, which changes nothing.

@@ -13,7 +13,7 @@ use sluice_journal::{
     Bounds, Journal, TrimLedger, TrimRecord,
     trim::{Stored, WriteError, search},
 };
-use sluice_model::{Partition, Position};
+use sluice_model::{Partition, Place, Position};
 use sluice_shard::{Identity, Shard, ShardError, StoredPosition};
 
 use super::{
@@ -189,8 +189,8 @@ impl Trimmer {
             if !sound.insert((position, stamp)) {
                 continue;
             }
-            match self.journal.verify(position, stamp).await {
-                Ok(()) => {}
+            match self.journal.verify(Place { position, stamp }).await {
+                Ok(_) => {}
                 Err(error) if error.is_transient() => return Err(error.into()),
                 Err(how) => return Ok(Some(Held::Parted { shard: shard.clone(), how: how.to_string() })),
             }

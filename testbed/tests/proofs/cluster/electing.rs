@@ -6,7 +6,7 @@ use std::{
 };
 
 use sluice_journal::{Ask, Journal, OpenError, Publisher, Settings, subject};
-use sluice_model::{MessageBuilder, Partition, PartitionCount, Person, Position};
+use sluice_model::{MessageBuilder, Partition, PartitionCount, Person, Place, Position};
 use sluice_shard::Flavor;
 use sluice_testbed::{FleetOptions, Process, nats_server::NatsServer, wait};
 use tokio_util::sync::CancellationToken;
@@ -161,7 +161,8 @@ async fn a_server_that_lags_and_is_left_alone_is_not_taken_for_a_journal_that_lo
     for restarted in futures::future::join_all(others.map(|(_, process)| process.restart())).await {
         restarted.unwrap();
     }
-    let whole = async || journal.verify(last, stamp).await.is_ok() && journal.read(last.next()).await.is_ok();
+    let place = Place { position: last, stamp };
+    let whole = async || journal.verify(place).await.is_ok() && journal.read(place).await.is_ok();
     wait::until("the journal is whole again", LIMIT, whole).await.unwrap();
     assert_eq!(publish(&publisher, 1).await, last.next());
 }
@@ -182,8 +183,8 @@ fn kill_all_but(processes: &mut [Process], kept: usize) {
 }
 
 async fn assert_transient(journal: &Journal, last: Position, stamp: i64) {
-    for error in [journal.verify(last, stamp).await.err(), journal.read(last.next()).await.err()].into_iter().flatten()
-    {
+    let place = Place { position: last, stamp };
+    for error in [journal.verify(place).await.err(), journal.read(place).await.err()].into_iter().flatten() {
         assert!(error.is_transient(), "{error}");
     }
 }

@@ -175,7 +175,7 @@ async fn in_journal(fleet: &Fleet) -> BTreeMap<String, Vec<EventId>> {
     let mut found: BTreeMap<String, Vec<EventId>> = BTreeMap::new();
     for partition in journal.partitions().all() {
         let bounds = journal.bounds(partition).await.unwrap();
-        let mut reader = journal.read(bounds.first).await.unwrap();
+        let mut reader = journal.read(bounds.before()).await.unwrap();
         while reader.next_position() <= bounds.last {
             for message in reader.next_chunk(1_000).await.unwrap() {
                 let customer = message.event_of(journal.partitions()).unwrap();

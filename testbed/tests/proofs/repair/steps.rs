@@ -6,7 +6,7 @@ use sluice_journal::{
     Ask, Message, PublishError, Publisher,
     repair::{CopyError, Finished, JumpError, Lost, Origin, Standing, Way},
 };
-use sluice_model::{MessageBuilder, PartitionCount, Person};
+use sluice_model::{MessageBuilder, PartitionCount, Person, Place};
 use sluice_testbed::{Process, nats_server::NatsServer};
 
 use super::*;
@@ -45,7 +45,7 @@ async fn store(journal: &Journal, names: &[&str]) -> Vec<Position> {
 
 async fn messages(journal: &Journal) -> Vec<Message> {
     let bounds = journal.bounds(ZERO()).await.unwrap();
-    let mut reader = journal.read(bounds.first).await.unwrap();
+    let mut reader = journal.read(bounds.before()).await.unwrap();
     let mut all = Vec::new();
     while reader.next_position() <= bounds.last {
         all.extend(reader.next_chunk(1_000).await.unwrap());
@@ -121,7 +121,7 @@ async fn an_empty_partition_jumps_and_one_that_holds_something_does_not_and_whil
     let opened = async || journal.bounds(ZERO()).await.is_ok();
     wait::until("the server answers", LIMIT, opened).await.unwrap();
     assert_eq!(store(&journal, &["b"]).await, [at(5_000_000_002)]);
-    journal.verify(landing, stamp).await.unwrap();
+    journal.verify(Place { position: landing, stamp }).await.unwrap();
     assert!(messages(&journal).await[0].is_filler());
 
     let gate = journal.shut(ZERO()).await.unwrap();
@@ -151,12 +151,15 @@ async fn a_finished_repair_is_accepted_to_the_letter_and_only_while_the_journal_
     assert_eq!(journal.last_until(ZERO(), i64::MAX).await.unwrap(), at(3));
 
     journal.begin_repair(ZERO(), &lost, Way::Fill).await.unwrap();
-    assert!(journal.verify(at(2), other).await.is_err(), "it is not done");
+    assert!(journal.verify(Place { position: at(2), stamp: other }).await.is_err(), "it is not done");
     let end = Finished { at: 1, end: at(3), stamp: stamp(3).await };
     journal.finish_repair(ZERO(), &lost, Way::Fill, end).await.unwrap();
-    journal.verify(at(2), other).await.unwrap();
+    journal.verify(Place { position: at(2), stamp: other }).await.unwrap();
     assert_eq!(journal.standing(at(2), other).await.unwrap(), Standing::Repaired);
-    assert!(journal.verify(at(2), other - 1).await.is_err() && journal.verify(at(3), other).await.is_err());
+    assert!(
+        journal.verify(Place { position: at(2), stamp: other - 1 }).await.is_err()
+            && journal.verify(Place { position: at(3), stamp: other }).await.is_err()
+    );
     // Somebody who was at the same, and is later; and one whose repair nobody knows any more.
     journal.finish_repair(ZERO(), &lost, Way::Fill, end).await.unwrap();
     let jump = Way::Jump { from: at(1), to: at(2) };
@@ -167,9 +170,9 @@ async fn a_finished_repair_is_accepted_to_the_letter_and_only_while_the_journal_
     let lost = [Lost { stamp: other - 5, ..lost[0].clone() }];
     journal.begin_repair(ZERO(), &lost, Way::Fill).await.unwrap();
     journal.finish_repair(ZERO(), &lost, Way::Fill, again).await.unwrap();
-    assert!(journal.verify(at(2), other - 5).await.is_err());
-    journal.verify(at(2), other).await.unwrap();
+    assert!(journal.verify(Place { position: at(2), stamp: other - 5 }).await.is_err());
+    journal.verify(Place { position: at(2), stamp: other }).await.unwrap();
     // A position that no message was read at is only compared with the end.
-    journal.verify(at(3), 0).await.unwrap();
-    assert!(journal.verify(at(4), 0).await.is_err());
+    journal.verify(Place { position: at(3), stamp: 0 }).await.unwrap();
+    assert!(journal.verify(Place { position: at(4), stamp: 0 }).await.is_err());
 }
