@@ -11,7 +11,7 @@ use std::{
 /// The bytes that a client sends to commit, to PostgreSQL and to MySQL.
 const COMMIT: &[u8] = b"COMMIT";
 /// The values of the one statement by which a small batch is stored in PostgreSQL. No other statement of a lane has so many.
-const STORE_VALUES: u16 = 10;
+const STORE_VALUES: u16 = 11;
 
 /// Where a connection is cut: so many bytes after a word that the client sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,7 +107,7 @@ mod tests {
     fn a_commit_is_known_by_its_word_or_by_the_values_of_the_one_statement() {
         let bind =
             |values: u8| [b"B\0\0\0\x63\0sqlx_s_3\0\0\x01\0\x01\0".as_slice(), &[values], b"\0\0\0\x04"].concat();
-        assert_eq!((bound_values(&bind(10)), bound_values(&bind(3))), (Some(10), Some(3)));
+        assert_eq!((bound_values(&bind(11)), bound_values(&bind(3))), (Some(11), Some(3)));
         assert_eq!(
             (bound_values(b"Q\0\0\0\x0bCOMMIT\0"), bound_values(b"B\0\0"), bound_values(b"")),
             (None, None, None)
@@ -115,7 +115,7 @@ mod tests {
         let faults = Faults::default();
         faults.lose_commit_answers(2);
         assert!(!faults.loses_answer_to(&bind(3)) && !faults.loses_answer_to(b"Q\0\0\0\x0aBEGIN\0"));
-        assert!(faults.loses_answer_to(&bind(10)) && faults.loses_answer_to(b"Q\0\0\0\x0bCOMMIT\0"));
-        assert!(!faults.loses_answer_to(&bind(10)), "no more than two");
+        assert!(faults.loses_answer_to(&bind(11)) && faults.loses_answer_to(b"Q\0\0\0\x0bCOMMIT\0"));
+        assert!(!faults.loses_answer_to(&bind(11)), "no more than two");
     }
 }
