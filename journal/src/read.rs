@@ -177,7 +177,7 @@ pub(crate) async fn open(journal: &Journal, after: Place) -> Result<Reader, Read
     let from = after.position.next();
     let partition = from.partition();
     let bounds = journal.bounds(partition).await.map_err(ReadError::interrupted)?;
-    if from < bounds.first {
+    if from < bounds.first || is_cut_off(journal, after, bounds.first).await? {
         return Err(ReadError::Trimmed { wanted: from, first: bounds.first });
     }
     if from > bounds.last.next()
@@ -218,6 +218,16 @@ pub(crate) async fn open(journal: &Journal, after: Place) -> Result<Reader, Read
         more: 0,
         last_chunk: 0,
     })
+}
+
+/// Whether a place was trimmed whose message should be there. The trimmer keeps the message at a stored position, so a shard that
+/// stands before it was restored to an older state, and nothing shows which history that is of.
+async fn is_cut_off(journal: &Journal, after: Place, first: Position) -> Result<bool, ReadError> {
+    if after.stamp == 0 || after.position >= first {
+        return Ok(false);
+    }
+    let least = journal.least_stored(after.position.partition(), first).await.map_err(ReadError::interrupted)?;
+    Ok(after.position < least)
 }
 
 async fn pull(journal: &Journal, consumer: &PullConsumer) -> Result<pull::Stream, ReadError> {

@@ -45,7 +45,7 @@ pub mod search;
 
 use std::time::Duration;
 
-use sluice_model::Position;
+use sluice_model::{Partition, Position};
 
 pub use ledger::{TrimLedger, WriteError};
 pub use record::{Announced, Stored, TrimRecord};
@@ -69,6 +69,16 @@ impl Journal {
         let store = bucket::open(self, TRIM_BUCKET, what, Duration::ZERO).await?;
         let room = self.client().server_info().max_payload;
         Ok(TrimLedger::new(store, trim_key(self.id()), room))
+    }
+
+    /// The least position that a shard may have stored, given what the partition holds. Whatever stands before it was trimmed, with
+    /// the message by whose stamp one could see which history a shard has read.
+    ///
+    /// # Errors
+    /// Where JetStream does not answer.
+    pub async fn least_stored(&self, partition: Partition, first: Position) -> Result<Position, JournalError> {
+        let (record, _) = self.trim_ledger().await?.load().await?;
+        Ok(record.base(partition, first))
     }
 
     /// Removes every message of the floor's partition that stands before it; gives their number. The message at the floor

@@ -50,15 +50,14 @@ struct Beginning {
     fed: Vec<bool>,
 }
 
-/// Decides on the beginning, given each lane's stored position (`None`: has not answered) and the journal's first kept
-/// position. `None` while no lane has answered: then there is nobody to read for.
-fn begin(stored: &[Option<Position>], first_kept: Position) -> Option<Beginning> {
+/// Decides on the beginning, given each lane's stored position (`None`: has not answered) and the least one that the journal can
+/// be read on from (see [`Journal::least_stored`]). `None` while no lane has answered: then there is nobody to read for.
+fn begin(stored: &[Option<Position>], least_stored: Position) -> Option<Beginning> {
     let furthest = stored.iter().flatten().max()?;
-    let carried =
-        |position: &Position| position.next() >= first_kept && furthest.get() - position.get() <= FAR_MESSAGES;
+    let carried = |position: &Position| *position >= least_stored && furthest.get() - position.get() <= FAR_MESSAGES;
     // Where nobody can be carried, every lane has been set back further than the journal reaches, and will say so.
     let least = stored.iter().flatten().filter(|position| carried(position)).min();
-    let from = least.map_or(first_kept, |position| position.next());
+    let from = least.copied().unwrap_or(least_stored).next();
     Some(Beginning { from, fed: stored.iter().map(|s| s.as_ref().is_some_and(carried)).collect() })
 }
 
@@ -146,7 +145,9 @@ impl PartitionReader {
         let positions: Vec<_> = stored.iter().map(|stored| stored.map(|stored| stored.position)).collect();
         let bounds = self.journal().bounds(self.partition).await;
         let bounds = bounds.map_err(|e| ReadError::Interrupted(e.into()))?;
-        let Some(beginning) = begin(&positions, bounds.first) else { return Ok(None) };
+        let least = self.journal().least_stored(self.partition, bounds.first).await;
+        let least = least.map_err(|e| ReadError::Interrupted(e.into()))?;
+        let Some(beginning) = begin(&positions, least) else { return Ok(None) };
         // The journal's own stamp: a shard's may be one that a repair accepts.
         let position = beginning.from.previous();
         let stamp = self.journal().stamp(position).await.map_err(|e| ReadError::Interrupted(e.into()))?;
@@ -281,25 +282,25 @@ mod tests {
     #[test]
     fn a_reader_starts_from_the_least_stored_position_of_the_lanes_it_carries() {
         let stored = [Some(at(7)), Some(at(5)), None];
-        let beginning = begin(&stored, at(1)).unwrap();
+        let beginning = begin(&stored, at(0)).unwrap();
         assert_eq!(beginning, Beginning { from: at(6), fed: vec![true, true, false] });
     }
 
     #[test]
     fn a_lane_far_behind_or_set_back_beyond_the_journal_does_not_hold_the_others() {
         let stored = [Some(at(FAR_MESSAGES + 10)), Some(at(9)), Some(at(FAR_MESSAGES))];
-        let beginning = begin(&stored, at(1)).unwrap();
+        let beginning = begin(&stored, at(0)).unwrap();
         assert_eq!(beginning, Beginning { from: at(FAR_MESSAGES + 1), fed: vec![true, false, true] });
         // Position 9 is stored, 10 is wanted, the journal begins at 11.
-        let beginning = begin(&[Some(at(9)), Some(at(10))], at(11)).unwrap();
+        let beginning = begin(&[Some(at(9)), Some(at(10))], at(10)).unwrap();
         assert_eq!(beginning, Beginning { from: at(11), fed: vec![false, true] });
-        let nobody = begin(&[Some(at(3))], at(11)).unwrap();
+        let nobody = begin(&[Some(at(3))], at(10)).unwrap();
         assert_eq!(nobody, Beginning { from: at(11), fed: vec![false] });
     }
 
     #[test]
     fn nobody_reads_for_nobody() {
-        assert_eq!(begin(&[None, None], at(1)), None);
-        assert_eq!(begin(&[], at(1)), None);
+        assert_eq!(begin(&[None, None], at(0)), None);
+        assert_eq!(begin(&[], at(0)), None);
     }
 }

@@ -55,12 +55,26 @@ impl From<Stored> for (Position, i64) {
 }
 
 impl TrimRecord {
+    /// The least position that a shard may have stored in a partition whose first kept position is `first`; it was read
+    /// before this record.
+    pub fn base(&self, partition: Partition, first: Position) -> Position {
+        base(&self.floors, partition, first)
+    }
+
     /// Notes a floor. One that is lower than an earlier one (a shard went back in time) changes nothing: the earlier may have been
     /// purged already, and a new shard has to begin there.
     pub fn settle(&mut self, floor: Position) {
         let highest = self.floors.entry(floor.partition()).or_insert(floor);
         *highest = floor.max(*highest);
     }
+}
+
+/// The least position that a shard may have stored in a partition whose first kept position is `first`: what stands at a
+/// settled floor is kept, so one that has stored less was restored to before what the journal reaches. Without a floor
+/// (somebody else has purged the stream) only what is gone says so.
+fn base(floors: &BTreeMap<Partition, Position>, partition: Partition, first: Position) -> Position {
+    let kept = first.previous();
+    floors.get(&partition).copied().unwrap_or(kept).max(kept)
 }
 
 /// A registration that trimmers know of.
@@ -74,8 +88,7 @@ impl Announced {
     /// The least position that a shard may have stored without being overtaken by a purge, in a partition whose first kept
     /// position is `first`; and where a shard that has nothing begins.
     pub fn begin(&self, partition: Partition, first: Position) -> Position {
-        let kept = first.previous();
-        self.floors.get(&partition).copied().unwrap_or(kept).max(kept)
+        base(&self.floors, partition, first)
     }
 }
 
