@@ -1,5 +1,7 @@
 //! How large an instance is searched, and which protocol.
 
+use crate::work::Checks;
+
 /// Shards of every instance.
 pub const SHARDS: usize = 2;
 /// Writers that there may be.
@@ -7,11 +9,11 @@ pub const WRITERS: usize = 2;
 /// Partitions that there may be.
 pub const PARTITIONS: usize = 2;
 
-/// What is bounded so that the search ends. Crashes, lost connections, lost answers, lanes that go behind and trimming are
-/// not: they may happen at every step, any number of times.
+/// What is bounded so that the search ends. Crashes, lost connections, lost answers, lanes that go behind, changes of the
+/// assignment and trimming are not: they may happen at every step, any number of times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
-    /// Writers, all of which believe that they own every partition; at most [`WRITERS`].
+    /// Writers, each of which owns every partition at first; at most [`WRITERS`].
     pub writers: usize,
     /// The number of shards that each writer has lanes for: the first of them only, or both. What is routed to a shard that
     /// nobody has a lane for is, to the others, a position without a row.
@@ -29,6 +31,13 @@ pub struct Bounds {
     pub orphans: bool,
     /// Whether the journal is trimmed.
     pub trim: bool,
+    /// Whether the group takes partitions from a writer and gives them back.
+    pub assignments: bool,
+    /// How many partitions lose the journal's end: the first of them only, or both; each once. Then it gives the same positions
+    /// again.
+    pub losses: usize,
+    /// Whether a reader decides where to start, and starts, in two steps.
+    pub slow_starts: bool,
 }
 
 impl Bounds {
@@ -51,7 +60,9 @@ pub enum Variant {
     StartsAtLive,
     /// The trimmer asks the readers where they are instead of the shards.
     TrimsToLive,
-    /// Whoever reads takes what comes for what was asked for.
+    /// The trimmer does not ask whether the journal still holds what the shards have stored.
+    TrimsUnverified,
+    /// A reader takes what comes for what it asked for.
     NoContiguityCheck,
     /// A lane that joins takes the queue for the next it needs, and does not read through J - 1.
     JoinsUnread,
@@ -63,4 +74,50 @@ pub enum Variant {
     StopsUnasked,
     /// A lane that is fed does not look whether its queue begins where its shard ends until something is in the queue.
     WaitsForMore,
+    /// Work is kept over an error, and what an earlier transaction of it left out as stored is no longer in it.
+    PreparesDestructively,
+    /// Work is kept over an error, and what an earlier transaction left out, as the partition had been released, is no longer in it.
+    KeepsWorkOverRelease,
+    /// Work is kept over an error, also while its partition is refused and taken again.
+    KeepsWorkOverRefusal {
+        /// Whether work is compared with the stored stamp all the same.
+        stamps: bool,
+    },
+    /// A reader starts from what a lane's health said before the partition was released.
+    TrustsStaleHealth {
+        /// Whether work is compared with the stored stamp all the same.
+        stamps: bool,
+    },
+    /// A lane asks only whether its work begins where the shard ends, and not whether it is of the same history.
+    FitsByPosition,
+    /// A reader that has given nothing yet opens without a look at the stamp.
+    OpensUnverified,
+    /// A lane that is behind opens without a look at the stamp.
+    LaneOpensUnverified,
+    /// The transaction compares the stored position, and not its stamp.
+    ComparesNoStamp,
+}
+
+impl Variant {
+    /// Whether a lane keeps its work and its queue when the connection is given up.
+    pub(crate) fn keeps_work(self) -> bool {
+        matches!(
+            self,
+            Self::KeepsPending
+                | Self::PreparesDestructively
+                | Self::KeepsWorkOverRelease
+                | Self::KeepsWorkOverRefusal { .. }
+        )
+    }
+
+    /// What is looked at before work becomes a transaction.
+    pub(crate) fn checks(self, is_pending: bool) -> Checks {
+        let by_position = matches!(
+            self,
+            Self::FitsByPosition
+                | Self::KeepsWorkOverRefusal { stamps: false }
+                | Self::TrustsStaleHealth { stamps: false }
+        );
+        Checks { gap: !(is_pending && self == Self::KeepsPending), stamps: !by_position }
+    }
 }

@@ -15,22 +15,28 @@ use crate::{
 /// More than any good day of an instance takes.
 const STEPS: usize = 200;
 
-/// Whether a shard has all that the journal holds.
-pub(crate) fn is_drained(world: &World, shard: usize) -> bool {
-    world.logs.iter().zip(world.shards[shard].disk.stored).all(|(log, stored)| stored == log.last)
+/// Whether a shard has all that the journal holds of a partition.
+pub(crate) fn is_drained(world: &World, shard: usize, partition: usize) -> bool {
+    world.shards[shard].disk.stored[partition] == world.logs[partition].end()
 }
 
-/// Whether each writer alone would store everything, or say where it cannot.
+/// Whether each writer alone would store everything, or say where it cannot: where a shard was set back further than the
+/// journal reaches, or has stored what the journal lost, which stops that partition alone.
 pub(crate) fn drains(model: &Protocol, world: &World) -> bool {
     (0..model.bounds.writers).all(|writer| {
-        let end = good_day(model, *world, writer);
-        end.is_some_and(|end| {
+        good_day(model, *world, writer).is_some_and(|end| {
             (0..model.bounds.lanes[writer]).all(|shard| {
                 let stopped = end.writers[writer].lanes[shard].phase == Phase::Stopped;
-                if end.is_cut_off(shard) { stopped } else { is_drained(&end, shard) }
+                let goes_on = |partition| is_refused(model, &end, writer, partition) || is_drained(&end, shard, partition);
+                if end.is_cut_off(shard) { stopped } else { (0..model.bounds.partitions).all(goes_on) }
             })
         })
     })
+}
+
+/// Whether one of a writer's shards has stored what the journal lost of a partition.
+fn is_refused(model: &Protocol, world: &World, writer: usize, partition: usize) -> bool {
+    (0..model.bounds.lanes[writer]).any(|shard| world.is_parted(shard, partition))
 }
 
 /// Where a day without faults ends; `None` where it does not.
@@ -39,7 +45,7 @@ fn good_day(model: &Protocol, mut world: World, writer: usize) -> Option<World> 
     for _ in 0..STEPS {
         steps.clear();
         step::of_writer(model, &world, writer, &mut steps);
-        let good = steps.iter().find(|step| is_good(step)).copied();
+        let good = steps.iter().find(|step| is_good(model, &world, step)).copied();
         // What stopped at a gap has said so, and somebody starts the process again where that may help.
         let again = has_stopped(&world, writer).then_some(Step::Crash(writer));
         match good.or(again) {
@@ -50,16 +56,19 @@ fn good_day(model: &Protocol, mut world: World, writer: usize) -> Option<World> 
     None
 }
 
-/// A reader that found a gap; or a lane whose shard was cut off and no longer is: another writer had the lost messages in hand.
+/// A lane whose shard was cut off and no longer is: another writer had the lost messages in hand.
 fn has_stopped(world: &World, writer: usize) -> bool {
-    let its = &world.writers[writer];
-    let healed = |shard: usize| its.lanes[shard].phase == Phase::Stopped && !world.is_cut_off(shard);
-    its.stopped.contains(&true) || (0..SHARDS).any(healed)
+    let healed = |shard: usize| world.writers[writer].lanes[shard].phase == Phase::Stopped && !world.is_cut_off(shard);
+    (0..SHARDS).any(healed)
 }
 
-fn is_good(step: &Step) -> bool {
-    !matches!(
-        step,
-        Step::Lane { step: LaneStep::GoBehind | LaneStep::CommitUnheard | LaneStep::Lose | LaneStep::Leave, .. }
-    )
+/// A partition that stays refused until its journal is repaired is not looked at again and again.
+fn is_good(model: &Protocol, world: &World, step: &Step) -> bool {
+    match *step {
+        Step::TakeUp { writer, partition } => !is_refused(model, world, writer, partition),
+        Step::Lane { step, .. } => {
+            !matches!(step, LaneStep::GoBehind | LaneStep::CommitUnheard | LaneStep::Lose | LaneStep::Leave)
+        }
+        _ => true,
+    }
 }

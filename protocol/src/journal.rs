@@ -1,17 +1,32 @@
-//! The journal: a partition's messages, of which a prefix may have been trimmed.
+//! The journal: a partition's messages, of which a prefix may have been trimmed, and the end lost and given again.
 
 use crate::bounds::SHARDS;
 
 /// A position in a partition. 0 stands before the first message.
 pub(crate) type Position = u8;
 
-/// A set of positions: bit n is position n.
-pub(crate) type Positions = u8;
+/// A set of messages: bit n is position n as it was given first, bit 8 + n as it was given again after a loss.
+pub(crate) type Messages = u16;
 
-/// All positions in `(after, through]`.
-pub(crate) fn span(after: Position, through: Position) -> Positions {
+/// A position, and the stamp of the message there. A stamp is 0 in the first history, and 1 for what was given again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Place {
+    pub(crate) position: Position,
+    pub(crate) stamp: u8,
+}
+
+impl Place {
+    /// The message that stands here. Position 0 has none.
+    pub(crate) fn message(self) -> Messages {
+        if self.position == 0 { 0 } else { 1 << (self.position + 8 * self.stamp) }
+    }
+}
+
+/// All messages at positions in `(after, through]`, of both histories.
+pub(crate) fn span(after: Position, through: Position) -> Messages {
     let up_to = |position: Position| (1_u16 << (position + 1)) - 1;
-    u8::try_from(up_to(through) & !up_to(after)).expect("an instance has at most 7 messages")
+    let first = up_to(through) & !up_to(after);
+    first | first << 8
 }
 
 /// One partition's stream.
@@ -21,25 +36,54 @@ pub(crate) struct Log {
     pub(crate) first: Position,
     /// The last position.
     pub(crate) last: Position,
-    /// Each shard's messages. A route is a function of customer and position, so it is settled by the publish.
-    pub(crate) routed: [Positions; SHARDS],
+    /// Where the journal ended when it lost its end, once it has.
+    pub(crate) lost_after: Option<Position>,
+    /// Each shard's messages, lost ones too. A route is a function of customer and position, so the publish settles it.
+    pub(crate) routed: [Messages; SHARDS],
 }
 
 impl Log {
-    /// Without a message.
+    /// Makes one without a message.
     pub(crate) fn new() -> Self {
-        Self { first: 1, last: 0, routed: [0; SHARDS] }
+        Self { first: 1, last: 0, lost_after: None, routed: [0; SHARDS] }
     }
 
     /// Stores a message whose customer lives on `shard`.
     pub(crate) fn publish(&mut self, shard: usize) {
         self.last += 1;
-        self.routed[shard] |= 1 << self.last;
+        self.routed[shard] |= self.end().message();
+    }
+
+    /// Loses everything beyond `after`; later messages get the same positions again, with other stamps.
+    pub(crate) fn lose(&mut self, after: Position) {
+        self.last = after;
+        self.lost_after = Some(after);
+    }
+
+    /// The place of the message that the journal now has at a position.
+    pub(crate) fn at(&self, position: Position) -> Place {
+        Place { position, stamp: self.lost_after.is_some_and(|after| position > after).into() }
+    }
+
+    pub(crate) fn end(&self) -> Place {
+        self.at(self.last)
+    }
+
+    /// Whether the journal, as far as it can tell, is the one in which this place is: `Journal::verify`. Of a message that was
+    /// trimmed the journal knows nothing more.
+    pub(crate) fn holds(&self, place: Place) -> bool {
+        place.position < self.first || (place.position <= self.last && self.at(place.position) == place)
+    }
+
+    /// All messages up to a place, in the history that leads to it.
+    pub(crate) fn history(&self, place: Place) -> Messages {
+        let given_first = if place.stamp == 0 { place.position } else { self.lost_after.unwrap_or(0) };
+        (span(0, given_first) & 0xff) | (span(given_first, place.position) & 0xff00)
     }
 
     /// What a consumer that asks for `from` is given. The server skips a trimmed prefix without a word.
-    pub(crate) fn deliver(&self, from: Position) -> Option<Position> {
-        (from <= self.last).then(|| from.max(self.first))
+    pub(crate) fn deliver(&self, from: Position) -> Option<Place> {
+        (from <= self.last).then(|| self.at(from.max(self.first)))
     }
 
     /// Removes what stands before `floor`; the message at `floor` stays.
@@ -55,10 +99,10 @@ mod tests {
     #[test]
     fn a_span_has_its_end_and_not_its_beginning() {
         assert_eq!(span(0, 0), 0);
-        assert_eq!(span(0, 2), 0b110);
-        assert_eq!(span(2, 3), 0b1000);
+        assert_eq!(span(0, 2), 0b110_0000_0110);
+        assert_eq!(span(2, 3), 0b1000_0000_1000);
         assert_eq!(span(3, 1), 0);
-        assert_eq!(span(6, 7), 0b1000_0000);
+        assert_eq!(span(6, 7), 0b1000_0000_1000_0000);
     }
 
     #[test]
@@ -67,9 +111,23 @@ mod tests {
         assert_eq!(log.deliver(1), None);
         log.publish(0);
         log.publish(1);
-        assert_eq!(log.deliver(1), Some(1));
+        assert_eq!(log.deliver(1), Some(log.at(1)));
         log.trim(2);
-        assert_eq!(log.deliver(1), Some(2));
+        assert_eq!(log.deliver(1), Some(log.at(2)));
         assert_eq!(log.routed, [0b10, 0b100]);
+    }
+
+    #[test]
+    fn what_is_given_again_is_told_from_what_was_lost() {
+        let mut log = Log::new();
+        (0..3).for_each(|_| log.publish(0));
+        let (kept, lost) = (log.at(1), log.at(3));
+        log.lose(1);
+        assert!(log.holds(kept) && !log.holds(lost), "the journal ends before what was lost");
+        (0..2).for_each(|_| log.publish(1));
+        assert!(log.holds(kept) && !log.holds(lost) && log.holds(log.end()), "another message stands there");
+        assert_eq!(log.history(lost), 0b1110);
+        assert_eq!(log.history(log.end()), 0b1100_0000_0010);
+        assert_eq!(log.routed, [0b1110, 0b1100_0000_0000]);
     }
 }

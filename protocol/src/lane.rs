@@ -1,10 +1,11 @@
 //! A lane of a writer: its queue, what it has in hand, and where its one transaction is. The model of the writer's
-//! `lane::queue`, `lane::task` and `lane::catch_up`.
+//! `lane::queue` and `lane::task`.
 
 use crate::{
     bounds::{PARTITIONS, Variant},
-    journal::{Log, Position},
-    work::{Batch, Stretch, Work, is_idle},
+    journal::{Log, Place, Position},
+    reader::Ends,
+    work::{Batch, Known, Unfit, Work, is_idle},
 };
 
 /// Where a lane's connection and transaction are.
@@ -17,9 +18,9 @@ pub(crate) enum Phase {
     /// Behind: reading for itself.
     Reading(Work),
     /// The transaction is with the shard.
-    Sent(Work),
+    Sent(Batch),
     /// Only where the position is advanced apart: the rows are committed.
-    RowsStored(Work),
+    RowsStored(Batch),
     /// Stopped for good: what the shard needs is gone.
     Stopped,
 }
@@ -28,49 +29,54 @@ pub(crate) enum Phase {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Lane {
     pub(crate) phase: Phase,
-    /// What the shard said last, and what has been committed since. `None` until it has answered once.
-    pub(crate) stored: Option<[Position; PARTITIONS]>,
+    /// What the shard said last, and what has been committed since. `None`: not asked, or refused.
+    pub(crate) known: Known,
+    /// Known in an ownership epoch that has ended, which the lane has not noticed. Its health no longer says it.
+    pub(crate) stale: [bool; PARTITIONS],
     /// Which partitions' readers feed the queue.
     pub(crate) fed: [bool; PARTITIONS],
     pub(crate) queue: Work,
-    /// Work that was being committed when the connection was given up.
-    pub(crate) pending: Work,
     /// Joining: the reader's position J of each partition, up to which the lane reads for itself. 0: none.
     pub(crate) joining: [Position; PARTITIONS],
+    /// Work that was being committed when the connection was given up. Only wrong variants have any.
+    pub(crate) pending: Work,
 }
 
-/// A lane of a writer that has just started.
-pub(crate) const NEW: Lane = Lane {
-    phase: Phase::Down { gone: [0; PARTITIONS] },
-    stored: None,
-    fed: [false; PARTITIONS],
-    queue: Work([Stretch { first: 0, last: 0, rows: 0 }; PARTITIONS]),
-    pending: Work([Stretch { first: 0, last: 0, rows: 0 }; PARTITIONS]),
-    joining: [0; PARTITIONS],
-};
-
-/// Where the partitions' readers are; 0: not started.
-pub(crate) type Readers = [Position; PARTITIONS];
+/// The partitions that turned out to be of another history than the shard's.
+pub(crate) type Refused = [bool; PARTITIONS];
 
 impl Lane {
-    /// The shard's answer, or nothing stored at all.
-    pub(crate) fn known(&self) -> [Position; PARTITIONS] {
-        self.stored.unwrap_or_default()
+    /// Makes a lane of a writer that has just started.
+    pub(crate) fn new() -> Self {
+        Self {
+            phase: Phase::Down { gone: [0; PARTITIONS] },
+            known: [None; PARTITIONS],
+            stale: [false; PARTITIONS],
+            fed: [false; PARTITIONS],
+            queue: Work::default(),
+            joining: [0; PARTITIONS],
+            pending: Work::default(),
+        }
+    }
+
+    /// What its health says of a partition, in the current ownership epoch.
+    pub(crate) fn health(&self, partition: usize) -> Option<Place> {
+        self.known[partition].filter(|_| !self.stale[partition])
+    }
+
+    /// Whether its worker has other partitions than it knows of.
+    pub(crate) fn is_outdated(&self, owned: &[bool; PARTITIONS]) -> bool {
+        (0..PARTITIONS).any(|p| self.stale[p] || owned[p] != self.known[p].is_some())
     }
 
     /// Fed by every reader that has started.
-    pub(crate) fn is_live(&self, readers: &Readers) -> bool {
-        let mut started = readers.iter().zip(self.fed).filter(|(next, _)| **next > 0).peekable();
+    pub(crate) fn is_live(&self, ends: &Ends) -> bool {
+        let mut started = ends.iter().zip(self.fed).filter(|(end, _)| end.is_some()).peekable();
         started.peek().is_some() && started.all(|(_, fed)| fed)
     }
 
     pub(crate) fn is_joining(&self) -> bool {
         self.joining != [0; PARTITIONS]
-    }
-
-    /// The transaction that is with the shard.
-    pub(crate) fn batch(&self, work: &Work) -> Batch {
-        work.prepare(self.known(), false).expect("without a check there is no gap")
     }
 
     /// The queue is dropped; the lane reads for itself.
@@ -80,128 +86,121 @@ impl Lane {
         self.joining = [0; PARTITIONS];
     }
 
-    /// The connection is given up; `work` was being committed.
-    pub(crate) fn disconnect(&mut self, work: Work, readers: &Readers) {
-        self.pending = work;
-        self.forget(readers);
+    /// Drops the connection after an error, and with it all work in hand.
+    pub(crate) fn disconnect(&mut self, variant: Variant) {
         self.joining = [0; PARTITIONS];
+        if !variant.keeps_work() {
+            self.go_behind();
+        }
+        for partition in 0..PARTITIONS {
+            self.known[partition] = self.health(partition);
+        }
+        self.stale = [false; PARTITIONS];
         self.phase = Phase::Down { gone: [0; PARTITIONS] };
     }
 
-    /// Connects, and asks the shard how far it is; then what was in hand is stored again, or dropped.
-    pub(crate) fn connect(&mut self, stored: [Position; PARTITIONS], readers: &Readers, variant: Variant) {
-        let Phase::Down { gone } = self.phase else { return };
-        self.stored = Some(stored);
-        if gone.iter().zip(stored).any(|(first, stored)| stored + 1 < *first) {
-            self.stop(readers);
-            return;
+    /// Stops for good.
+    pub(crate) fn stop(&mut self) {
+        *self = Self { phase: Phase::Stopped, ..Self::new() };
+    }
+
+    /// Connects, and asks the shard how far it is.
+    pub(crate) fn connect(
+        &mut self,
+        stored: [Place; PARTITIONS],
+        owned: &[bool; PARTITIONS],
+        logs: &[Log; PARTITIONS],
+    ) -> Refused {
+        let Phase::Down { gone } = self.phase else { return Refused::default() };
+        if gone.iter().zip(stored).any(|(first, stored)| stored.position + 1 < *first) {
+            self.stop();
+            return Refused::default();
         }
         self.phase = Phase::Ready;
-        let pending = std::mem::take(&mut self.pending);
-        self.send(pending, variant != Variant::KeepsPending);
-        self.settle(readers, variant);
+        self.known = [None; PARTITIONS];
+        self.adopt(stored, owned, logs)
     }
 
-    pub(crate) fn stop(&mut self, readers: &Readers) {
-        self.forget(readers);
-        self.go_behind();
-        self.pending = Work::default();
-        self.phase = Phase::Stopped;
-    }
-
-    /// Once all readers have started, nobody uses the shard's last answer before the next. One state instead of many.
-    fn forget(&mut self, readers: &Readers) {
-        if readers.iter().zip(self.known()).all(|(next, stored)| *next > 0 || stored == 0) {
-            self.stored = Some([0; PARTITIONS]);
+    /// Forgets what is no longer its own, and asks the shard about what is new: the journal has to hold that place.
+    pub(crate) fn adopt(
+        &mut self,
+        stored: [Place; PARTITIONS],
+        owned: &[bool; PARTITIONS],
+        logs: &[Log; PARTITIONS],
+    ) -> Refused {
+        let mut refused = Refused::default();
+        for partition in 0..PARTITIONS {
+            if !owned[partition] {
+                self.known[partition] = None;
+            } else if self.health(partition).is_none() {
+                refused[partition] = !logs[partition].holds(stored[partition]);
+                self.known[partition] = Some(stored[partition]).filter(|_| !refused[partition]);
+            }
         }
+        self.stale = [false; PARTITIONS];
+        refused
+    }
+
+    /// The partition's ownership epoch ends. The lane notices later: what it knows, reads or has sent stays until then.
+    pub(crate) fn release(&mut self, partition: usize, variant: Variant) {
+        self.queue.0[partition] = Default::default();
+        self.fed[partition] = false;
+        self.joining[partition] = 0;
+        if matches!(variant, Variant::TrustsStaleHealth { .. }) {
+            return;
+        }
+        if matches!(self.phase, Phase::Down { .. }) {
+            self.known[partition] = None;
+        }
+        self.stale[partition] = self.known[partition].is_some();
     }
 
     /// Gives the shard a transaction, if the lane rule allows it and there is something to store.
-    pub(crate) fn send(&mut self, work: Work, check_gap: bool) {
+    pub(crate) fn send(&mut self, mut work: Work, is_pending: bool, variant: Variant) -> Refused {
+        let mut refused = Refused::default();
         self.phase = Phase::Ready;
-        match work.prepare(self.known(), check_gap) {
-            Err(_) => self.go_behind(),
+        match work.prepare(&self.known, variant.checks(is_pending)) {
+            Err(Unfit::Gap) => self.go_behind(),
+            Err(Unfit::Parted(partition)) => {
+                refused[partition] = true;
+                self.disconnect(variant);
+            }
             Ok(batch) if is_idle(&batch) => {}
-            Ok(_) => self.phase = Phase::Sent(work),
+            Ok(batch) => {
+                self.phase = Phase::Sent(batch);
+                if variant.keeps_work() {
+                    work.destroy(&self.known, variant);
+                    self.pending = work;
+                }
+            }
         }
+        refused
     }
 
     /// The answer has come.
-    pub(crate) fn answer(&mut self, work: &Work, readers: &Readers, variant: Variant) {
-        let mut stored = self.known();
-        for (stored, stretch) in stored.iter_mut().zip(work.0) {
-            *stored = stretch.last.max(*stored);
+    pub(crate) fn answer(&mut self, batch: &Batch) {
+        for (known, advance) in self.known.iter_mut().zip(batch) {
+            *known = known.and_then(|known| Some(advance.map_or(known, |advance| advance.to)));
         }
-        self.stored = Some(stored);
+        self.pending = Work::default();
         self.phase = Phase::Ready;
-        self.settle(readers, variant);
-    }
-
-    /// From now on the readers feed the queue.
-    pub(crate) fn join(&mut self, readers: &Readers, variant: Variant) {
-        self.queue = Work::default();
-        self.fed = readers.map(|next| next > 0);
-        self.joining = *readers;
-        if variant == Variant::JoinsUnread {
-            self.pretend(readers);
-        }
-        self.settle(readers, variant);
-    }
-
-    /// A wrong variant: takes everything before the readers for read.
-    pub(crate) fn pretend(&mut self, readers: &Readers) {
-        for (partition, next) in readers.iter().enumerate() {
-            let first = self.known()[partition] + 1;
-            if first < *next {
-                self.queue.0[partition] = Stretch { first, last: next - 1, rows: 0 };
-            }
-        }
-        self.joining = [0; PARTITIONS];
     }
 
     /// Joining ends when the lane has stored everything before each J. A lane that is fed, and not joining, but whose queue
     /// begins later than its shard ends, goes behind at once: the next message, which would show the gap, may be long in coming.
-    fn settle(&mut self, readers: &Readers, variant: Variant) {
-        let stored = self.known();
-        if !self.joining.iter().zip(stored).any(|(next, stored)| stored + 1 < *next) {
+    pub(crate) fn settle(&mut self, ends: &Ends, variant: Variant) {
+        let lacks = |partition: usize, next: Position| self.known[partition].is_some_and(|at| at.position + 1 < next);
+        if !(0..PARTITIONS).any(|partition| lacks(partition, self.joining[partition])) {
             self.joining = [0; PARTITIONS];
         }
-        let follows = |partition: usize| {
+        let begins = |partition: usize| {
             let queued = self.queue.0[partition];
-            let begins = if queued.last == 0 { readers[partition] } else { queued.first };
-            begins <= stored[partition] + 1
+            if queued.is_empty() { ends[partition] } else { Some(queued.after) }
         };
-        let free = self.phase == Phase::Ready && !self.is_joining() && self.is_live(readers);
-        if free && variant != Variant::WaitsForMore && !(0..PARTITIONS).all(follows) {
+        let gap = |partition: usize| begins(partition).is_some_and(|after| lacks(partition, after.position + 1));
+        let free = self.phase == Phase::Ready && !self.is_joining() && self.is_live(ends);
+        if free && variant != Variant::WaitsForMore && (0..PARTITIONS).any(gap) {
             self.go_behind();
         }
-    }
-
-    /// The position that a lane that is behind reads next in a partition, if it is to read on there.
-    pub(crate) fn due(&self, readers: &Readers, partition: usize) -> Option<Position> {
-        let in_hand = match &self.phase {
-            Phase::Ready => 0,
-            Phase::Reading(work) => work.0[partition].last,
-            _ => return None,
-        };
-        if self.is_live(readers) && !self.is_joining() {
-            return None;
-        }
-        let target = if self.is_joining() { self.joining[partition] } else { readers[partition] };
-        let due = self.known()[partition].max(in_hand) + 1;
-        (due < target).then_some(due)
-    }
-
-    /// Reads one message for itself. False where it is gone from the journal.
-    pub(crate) fn read(&mut self, log: &Log, shard: usize, partition: usize, due: Position, variant: Variant) -> bool {
-        let Some(found) = log.deliver(due) else { return true };
-        if found != due && variant != Variant::NoContiguityCheck {
-            return false;
-        }
-        let mut work = if let Phase::Reading(work) = self.phase { work } else { Work::default() };
-        let kept = if variant == Variant::KeepsForeign { !0 } else { log.routed[shard] };
-        work.add(partition, Stretch { first: due, last: found, rows: kept & (1 << found) });
-        self.phase = Phase::Reading(work);
-        true
     }
 }

@@ -44,11 +44,13 @@
 //!   (`WaitsForMore`).
 
 pub mod bounds;
+mod catch_up;
 mod drain;
 pub mod invariants;
 mod journal;
 mod lane;
 pub mod model;
+mod reader;
 mod shard;
 pub mod step;
 mod trimmer;

@@ -4,12 +4,14 @@ use stateright::{Model, Property};
 
 use crate::{
     bounds::{Bounds, Variant},
+    catch_up::OwnRead,
     invariants,
-    lane::Phase,
+    lane::{Phase, Refused},
+    reader::Reader,
     step::{self, LaneStep, Step},
     trimmer,
     world::World,
-    writer,
+    writer::Writer,
 };
 
 /// An instance to search.
@@ -26,7 +28,7 @@ impl Model for Protocol {
     type Action = Step;
 
     fn init_states(&self) -> Vec<World> {
-        let mut worlds = vec![World::new(self.bounds.lanes)];
+        let mut worlds = vec![World::new(&self.bounds)];
         if self.bounds.published {
             for (partition, messages) in self.bounds.messages.iter().enumerate() {
                 for _ in 0..*messages {
@@ -63,23 +65,29 @@ fn published(mut world: World, partition: usize, shard: usize) -> World {
 impl Protocol {
     /// Does one step.
     pub(crate) fn take(&self, world: &mut World, step: Step) {
+        let logs = world.logs;
         match step {
             Step::Publish { partition, shard } => world.logs[partition].publish(shard),
-            Step::Crash(writer) => world.writers[writer] = writer::NEW,
-            Step::Start { writer, partition, carried } => {
-                world.writers[writer].start(partition, &world.logs[partition], carried, self.variant);
-            }
-            Step::Read { writer, partition } => {
+            Step::Lose { partition, after } => world.logs[partition].lose(after),
+            Step::Crash(writer) => world.writers[writer] = Writer::new(self.bounds.partitions),
+            Step::Release { writer, partition } => world.writers[writer].release(partition, self.variant),
+            Step::TakeUp { writer, partition } => world.writers[writer].readers[partition] = Reader::Waiting,
+            Step::Plan { writer, partition, carried } => {
                 let its = &mut world.writers[writer];
-                if let Some(due) = its.due(partition) {
-                    its.read(partition, &world.logs[partition], due, self.variant);
+                its.plan(partition, &logs[partition], carried, self.variant);
+                if !self.bounds.slow_starts {
+                    its.start(partition, &logs[partition], self.variant);
                 }
             }
+            Step::Start { writer, partition } => {
+                world.writers[writer].start(partition, &logs[partition], self.variant);
+            }
+            Step::Read { writer, partition } => world.writers[writer].read(partition, &logs[partition], self.variant),
             Step::Lane { writer, shard, step } => self.take_lane(world, writer, shard, step),
             Step::Orphan(shard) => {
                 if let Some(batch) = world.shards[shard].orphan.take() {
                     let mut disk = world.shards[shard].disk;
-                    if self.variant == Variant::NoCompare || disk.agrees(&batch) {
+                    if disk.agrees(&batch, self.variant) {
                         disk.insert(&batch);
                         disk.advance(&batch);
                         world.store(shard, disk);
@@ -91,82 +99,98 @@ impl Protocol {
             Step::TrimRead(shard) => world.trimmer.reading = Some((shard, world.shards[shard].disk.stored)),
             Step::Trim => self.trim(world),
         }
+        world.writers.iter_mut().for_each(|writer| writer.forget(self.bounds.trim));
     }
 
     fn take_lane(&self, world: &mut World, writer: usize, shard: usize, step: LaneStep) {
         let stored = world.shards[shard].disk.stored;
         let cut_off = world.is_cut_off(shard);
-        let readers = world.writers[writer].readers;
+        let owned = world.writers[writer].owned();
         let lane = &mut world.writers[writer].lanes[shard];
+        let mut refused = Refused::default();
         match (step, lane.phase) {
-            (LaneStep::Connect, _) => lane.connect(stored, &readers, self.variant),
+            (LaneStep::Connect, _) => {
+                refused = lane.connect(stored, &owned, &world.logs);
+                world.broken.told |= lane.phase == Phase::Stopped && !cut_off;
+                let pending = std::mem::take(&mut lane.pending);
+                if !pending.is_empty() {
+                    let parted = lane.send(pending, true, self.variant);
+                    refused = std::array::from_fn(|partition| refused[partition] | parted[partition]);
+                }
+            }
+            (LaneStep::Adopt, Phase::Ready) => refused = lane.adopt(stored, &owned, &world.logs),
             (LaneStep::Take, Phase::Ready) => {
                 let work = std::mem::take(&mut lane.queue);
-                lane.send(work, true);
+                refused = lane.send(work, false, self.variant);
             }
             (LaneStep::ReadOwn(partition), _) => {
-                let log = &world.logs[partition];
-                let Some(due) = lane.due(&readers, partition) else { return };
-                if lane.read(log, shard, partition, due, self.variant) {
-                    return;
-                }
-                if self.variant == Variant::StopsUnasked {
-                    lane.stop(&readers);
-                    world.broken.told |= !cut_off;
-                    return;
-                }
-                let pending = lane.pending;
-                lane.disconnect(pending, &readers);
-                let mut gone = [0; _];
-                gone[partition] = log.first;
-                lane.phase = Phase::Down { gone };
+                refused[partition] = self.read_own(world, writer, shard, partition) == OwnRead::Parted;
             }
-            (LaneStep::SendOwn, Phase::Reading(work)) => lane.send(work, true),
-            (LaneStep::Join, Phase::Ready) => lane.join(&readers, self.variant),
+            (LaneStep::SendOwn, Phase::Reading(work)) => refused = lane.send(work, false, self.variant),
+            (LaneStep::Join, Phase::Ready) => {
+                let ends = world.writers[writer].ends();
+                world.writers[writer].lanes[shard].join(&ends, self.variant);
+            }
             (LaneStep::GoBehind, _) => lane.go_behind(),
-            (LaneStep::LookBack, Phase::Ready) => {
-                let pending = lane.pending;
-                lane.disconnect(pending, &readers);
-            }
-            (LaneStep::Lose, Phase::Sent(work) | Phase::RowsStored(work)) => lane.disconnect(work, &readers),
-            (LaneStep::Leave, Phase::Sent(work)) => {
-                world.shards[shard].orphan = Some(lane.batch(&work));
-                lane.disconnect(work, &readers);
+            (LaneStep::LookBack | LaneStep::Lose, _) => lane.disconnect(self.variant),
+            (LaneStep::Leave, Phase::Sent(batch)) => {
+                world.shards[shard].orphan = Some(batch);
+                lane.disconnect(self.variant);
             }
             (LaneStep::Commit, _) => self.commit(world, writer, shard, true),
             (LaneStep::CommitUnheard, _) => self.commit(world, writer, shard, false),
             _ => {}
         }
-        let lane = &world.writers[writer].lanes[shard];
-        if step == LaneStep::Connect && lane.phase == Phase::Stopped {
-            world.broken.told |= !cut_off;
+        let its = &mut world.writers[writer];
+        its.refuse(refused, self.variant);
+        let ends = its.ends();
+        its.lanes[shard].settle(&ends, self.variant);
+    }
+
+    fn read_own(&self, world: &mut World, writer: usize, shard: usize, partition: usize) -> OwnRead {
+        let log = &world.logs[partition];
+        let cut_off = world.is_cut_off(shard);
+        let lane = &mut world.writers[writer].lanes[shard];
+        let read = lane.read(log, shard, partition, self.variant);
+        match read {
+            OwnRead::Good => {}
+            OwnRead::Gone if self.variant == Variant::StopsUnasked => {
+                lane.stop();
+                world.broken.told |= !cut_off;
+            }
+            OwnRead::Gone => {
+                lane.disconnect(self.variant);
+                let mut gone = [0; _];
+                gone[partition] = log.first;
+                lane.phase = Phase::Down { gone };
+            }
+            OwnRead::Parted => lane.disconnect(self.variant),
         }
+        read
     }
 
     /// The shard compares and commits all at once: the compare's row lock holds until then. A refusal is told at once; whether
     /// its answer arrives makes no difference to the lane.
     fn commit(&self, world: &mut World, writer: usize, shard: usize, heard: bool) {
-        let readers = world.writers[writer].readers;
         let lane = &mut world.writers[writer].lanes[shard];
-        let (Phase::Sent(work) | Phase::RowsStored(work)) = lane.phase else { return };
+        let (Phase::Sent(batch) | Phase::RowsStored(batch)) = lane.phase else { return };
         let rows_stored = matches!(lane.phase, Phase::RowsStored(_));
-        let batch = lane.batch(&work);
         let mut disk = world.shards[shard].disk;
-        if self.variant != Variant::NoCompare && !disk.agrees(&batch) {
-            lane.disconnect(work, &readers);
+        if !disk.agrees(&batch, self.variant) {
+            lane.disconnect(self.variant);
             return;
         }
         if !rows_stored {
             disk.insert(&batch);
         }
         if self.variant == Variant::PositionApart && !rows_stored {
-            lane.phase = Phase::RowsStored(work);
+            lane.phase = Phase::RowsStored(batch);
         } else {
             disk.advance(&batch);
             if heard {
-                lane.answer(&work, &readers, self.variant);
+                lane.answer(&batch);
             } else {
-                lane.disconnect(work, &readers);
+                lane.disconnect(self.variant);
             }
         }
         world.store(shard, disk);
@@ -183,17 +207,18 @@ impl Protocol {
     }
 
     fn trim(&self, world: &mut World) {
-        let live = world.writers.map(|writer| writer.readers.map(|next| next.saturating_sub(1)));
+        let live = world.writers.map(|writer| writer.ends().map(|end| end.map_or(0, |place| place.position)));
         let shards = world.shards;
         let readings = world.trimmer.readings(|shard| shards[shard].disk.stored);
+        let verifies = self.variant != Variant::TrimsUnverified;
         for (partition, log) in world.logs.iter_mut().enumerate() {
             let floor = match readings {
-                None => live.iter().map(|position| position[partition]).max().unwrap_or(0),
-                Some(readings) => trimmer::least(&readings[..self.bounds.shards()], partition),
+                None => live.iter().map(|position| position[partition]).max(),
+                Some(readings) => trimmer::floor(log, &readings[..self.bounds.shards()], partition, verifies),
             };
             let before = log.first;
-            log.trim(floor);
-            let passes = |shard: usize| readings.is_some_and(|readings| readings[shard][partition] < log.first);
+            log.trim(floor.unwrap_or(0));
+            let passes = |shard: usize| readings.is_some_and(|readings| readings[shard][partition].position < log.first);
             world.broken.kept |= log.first > before && (0..self.bounds.shards()).any(passes);
         }
     }

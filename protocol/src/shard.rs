@@ -1,25 +1,30 @@
 //! A shard: rows and stored positions on one disk, an older copy of it, and transactions that nobody waits for any more.
 
 use crate::{
-    bounds::PARTITIONS,
-    journal::{Position, Positions, span},
+    bounds::{PARTITIONS, Variant},
+    journal::{Log, Messages, Place},
     work::Batch,
 };
 
-/// What a shard has stored. Rows are known by their position.
+/// What a shard has stored. Rows are known by their message.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Disk {
-    pub(crate) stored: [Position; PARTITIONS],
+    pub(crate) stored: [Place; PARTITIONS],
     /// Rows that are there.
-    pub(crate) rows: [Positions; PARTITIONS],
+    pub(crate) rows: [Messages; PARTITIONS],
     /// Rows that were put in a second time. A real shard's primary key would refuse them, and the lane would stop.
-    pub(crate) doubles: [Positions; PARTITIONS],
+    pub(crate) doubles: [Messages; PARTITIONS],
 }
 
 impl Disk {
     /// Whether the transaction goes on from where the shard is.
-    pub(crate) fn agrees(&self, batch: &Batch) -> bool {
-        batch.iter().zip(self.stored).all(|(advance, stored)| advance.is_none_or(|advance| advance.from == stored))
+    pub(crate) fn agrees(&self, batch: &Batch, variant: Variant) -> bool {
+        let same = |from: Place, stored: Place| match variant {
+            Variant::NoCompare => true,
+            Variant::ComparesNoStamp => from.position == stored.position,
+            _ => from == stored,
+        };
+        batch.iter().zip(self.stored).all(|(advance, stored)| advance.is_none_or(|advance| same(advance.from, stored)))
     }
 
     /// Puts a transaction's rows in.
@@ -38,22 +43,34 @@ impl Disk {
         }
     }
 
-    /// Whether one transaction that led from `before` to here added only rows that its positions passed.
-    pub(crate) fn is_together(&self, before: &Self) -> bool {
+    /// Whether one transaction that led from `before` to here moved each position on in one history of the journal.
+    pub(crate) fn is_linked(&self, before: &Self, logs: &[Log; PARTITIONS]) -> bool {
         (0..PARTITIONS).all(|partition| {
-            let added = self.rows[partition] & !before.rows[partition];
-            added & !span(before.stored[partition], self.stored[partition]) == 0
+            let (from, to) = (before.stored[partition], self.stored[partition]);
+            from.position <= to.position && from.message() & !logs[partition].history(to) == 0
         })
     }
 
-    /// Whether one transaction that led from `before` to here put in every one of this shard's rows that its positions
-    /// passed, and moved none of them back.
-    pub(crate) fn is_whole(&self, before: &Self, routed: [Positions; PARTITIONS]) -> bool {
+    /// Whether one transaction that led from `before` to here added only rows that its positions passed.
+    pub(crate) fn is_together(&self, before: &Self, logs: &[Log; PARTITIONS]) -> bool {
+        (0..PARTITIONS).all(|partition| self.added(before, partition) & !self.passed(before, partition, logs) == 0)
+    }
+
+    /// Whether one transaction that led from `before` to here put in every one of this shard's rows that its positions passed.
+    pub(crate) fn is_whole(&self, before: &Self, logs: &[Log; PARTITIONS], shard: usize) -> bool {
         (0..PARTITIONS).all(|partition| {
-            let added = self.rows[partition] & !before.rows[partition];
-            let due = routed[partition] & span(before.stored[partition], self.stored[partition]);
-            due & !added == 0 && before.stored[partition] <= self.stored[partition]
+            let due = logs[partition].routed[shard] & self.passed(before, partition, logs);
+            due & !self.added(before, partition) == 0
         })
+    }
+
+    fn added(&self, before: &Self, partition: usize) -> Messages {
+        self.rows[partition] & !before.rows[partition]
+    }
+
+    fn passed(&self, before: &Self, partition: usize, logs: &[Log; PARTITIONS]) -> Messages {
+        let log = &logs[partition];
+        log.history(self.stored[partition]) & !log.history(before.stored[partition])
     }
 }
 

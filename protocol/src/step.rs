@@ -2,11 +2,12 @@
 
 use crate::{
     bounds::{Bounds, SHARDS, Variant},
-    lane::{Lane, Phase, Readers},
+    journal::Position,
+    lane::{Lane, Phase},
     model::Protocol,
-    work::Work,
+    reader::Reader,
     world::World,
-    writer::{self, Writer},
+    writer::Writer,
 };
 
 /// Something happens. Writers, shards and partitions are named by their index.
@@ -19,18 +20,47 @@ pub enum Step {
         /// Where its customer lives.
         shard: usize,
     },
+    /// The journal loses its end: what comes later gets the same positions.
+    Lose {
+        /// Of what.
+        partition: usize,
+        /// The last position that is left.
+        after: Position,
+    },
     /// A writer is killed and starts again. Its transactions at the shards end with it.
     Crash(usize),
-    /// A partition's reader starts.
+    /// The group takes a partition from a writer.
+    Release {
+        /// Whose.
+        writer: usize,
+        /// Of what.
+        partition: usize,
+    },
+    /// A writer takes a partition: the group gives it, or it looks again at one that it refused.
+    TakeUp {
+        /// Whose.
+        writer: usize,
+        /// Of what.
+        partition: usize,
+    },
+    /// A partition's reader decides where to start, or finds that the journal lacks what a shard has; it starts at once, unless
+    /// [`Bounds::slow_starts`].
+    Plan {
+        /// Whose.
+        writer: usize,
+        /// Of what.
+        partition: usize,
+        /// The lanes that it will feed; the others begin behind.
+        carried: [bool; SHARDS],
+    },
+    /// A partition's reader starts where it has decided to.
     Start {
         /// Whose.
         writer: usize,
         /// Of what.
         partition: usize,
-        /// The lanes that it feeds; the others begin behind.
-        carried: [bool; SHARDS],
     },
-    /// A partition's reader gives the next message to the lanes.
+    /// A partition's reader gives the next message to the lanes, or finds that the journal lacks its last one, or the next.
     Read {
         /// Whose.
         writer: usize,
@@ -61,8 +91,10 @@ pub enum Step {
 /// Something that a lane does, or that is done to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LaneStep {
-    /// It connects and reads the stored positions; work in hand is sent again, or dropped.
+    /// It connects and reads the stored positions.
     Connect,
+    /// It notices that its worker has other partitions, and reads the stored positions of those.
+    Adopt,
     /// Live: it sends all of its queue.
     Take,
     /// Live and idle: it finds that the shard is not where it left it.
@@ -80,7 +112,7 @@ pub enum LaneStep {
     Commit,
     /// The shard commits, and the answer is lost.
     CommitUnheard,
-    /// The connection is lost before the commit.
+    /// The connection is lost, before a commit.
     Lose,
     /// The connection is lost, and the shard may still commit.
     Leave,
@@ -88,17 +120,25 @@ pub enum LaneStep {
 
 /// Lists everything that can happen in a world.
 pub(crate) fn all(model: &Protocol, world: &World, steps: &mut Vec<Step>) {
-    let Bounds { writers, partitions, messages, .. } = model.bounds;
+    let Bounds { writers, partitions, messages, losses, .. } = model.bounds;
     for (partition, log) in world.logs.iter().enumerate().take(partitions) {
         if log.last < messages[partition] {
             steps.extend((0..SHARDS).map(|shard| Step::Publish { partition, shard }));
         }
+        if partition < losses && log.lost_after.is_none() {
+            steps.extend((log.first - 1..log.last).map(|after| Step::Lose { partition, after }));
+        }
     }
     for writer in 0..writers {
-        if world.writers[writer] != writer::NEW {
+        let its = &world.writers[writer];
+        if *its != Writer::new(partitions) {
             steps.push(Step::Crash(writer));
         }
         of_writer(model, world, writer, steps);
+        if model.bounds.assignments {
+            let owned = (0..partitions).filter(|partition| its.owned()[*partition]);
+            steps.extend(owned.map(|partition| Step::Release { writer, partition }));
+        }
     }
     of_shards(model, world, steps);
     trimming(model, world, steps);
@@ -107,50 +147,62 @@ pub(crate) fn all(model: &Protocol, world: &World, steps: &mut Vec<Step>) {
 /// What one writer and its shards' answers can do. The order is that of a good day; see the drain.
 pub(crate) fn of_writer(model: &Protocol, world: &World, writer: usize, steps: &mut Vec<Step>) {
     let its = &world.writers[writer];
-    for shard in 0..SHARDS {
+    for shard in 0..model.bounds.lanes[writer] {
         let stored = world.shards[shard].disk.stored;
         let lane = &its.lanes[shard];
-        let moved = lane.stored != Some(stored);
+        let moved = lane.known.iter().zip(stored).any(|(known, stored)| known.is_some_and(|known| known != stored));
         let mut add = |step| steps.push(Step::Lane { writer, shard, step });
-        if shard >= model.bounds.lanes[writer] {
-            continue;
-        }
-        of_lane(lane, &its.readers, moved, &mut add);
+        of_lane(lane, its, moved, &mut add);
         if model.bounds.orphans && matches!(lane.phase, Phase::Sent(_)) && world.shards[shard].orphan.is_none() {
             add(LaneStep::Leave);
         }
     }
     for partition in 0..model.bounds.partitions {
-        let log = &world.logs[partition];
-        if its.readers[partition] == 0 {
-            starts(its, writer, partition, world, steps);
-        } else if its.due(partition).is_some_and(|due| log.deliver(due).is_some()) {
-            steps.push(Step::Read { writer, partition });
+        match its.readers[partition] {
+            Reader::Released => steps.push(Step::TakeUp { writer, partition }),
+            Reader::Waiting => plans(its, writer, partition, world, steps),
+            Reader::Planned { .. } => steps.push(Step::Start { writer, partition }),
+            Reader::At { .. } if its.is_due(partition, &world.logs[partition]) => {
+                steps.push(Step::Read { writer, partition });
+            }
+            Reader::At { .. } => {}
         }
     }
 }
 
-fn of_lane(lane: &Lane, readers: &Readers, moved: bool, add: &mut impl FnMut(LaneStep)) {
-    let live = lane.is_live(readers) && !lane.is_joining();
+fn of_lane(lane: &Lane, writer: &Writer, moved: bool, add: &mut impl FnMut(LaneStep)) {
+    let (ends, owned) = (writer.ends(), writer.owned());
+    let live = lane.is_live(&ends) && !lane.is_joining();
     match lane.phase {
         Phase::Down { .. } => add(LaneStep::Connect),
-        Phase::Ready if live && lane.queue != Work::default() => add(LaneStep::Take),
-        Phase::Ready if live && moved => add(LaneStep::LookBack),
-        Phase::Reading(_) => add(LaneStep::SendOwn),
+        Phase::Ready => {
+            if lane.is_outdated(&owned) {
+                add(LaneStep::Adopt);
+            }
+            if live && !lane.queue.is_empty() {
+                add(LaneStep::Take);
+            } else if live && moved {
+                add(LaneStep::LookBack);
+            }
+            add(LaneStep::Lose);
+        }
+        Phase::Reading(_) => {
+            add(LaneStep::SendOwn);
+            add(LaneStep::Lose);
+        }
         Phase::Sent(_) | Phase::RowsStored(_) => {
             add(LaneStep::Commit);
             add(LaneStep::CommitUnheard);
             add(LaneStep::Lose);
         }
-        Phase::Ready | Phase::Stopped => {}
+        Phase::Stopped => {}
     }
-    for partition in 0..readers.len() {
-        if lane.due(readers, partition).is_some() {
+    for partition in 0..ends.len() {
+        if lane.due(&ends, partition).is_some() {
             add(LaneStep::ReadOwn(partition));
         }
     }
-    let started = readers.iter().any(|next| *next > 0);
-    if lane.phase == Phase::Ready && started && !lane.is_live(readers) {
+    if lane.phase == Phase::Ready && ends.iter().any(Option::is_some) && !lane.is_live(&ends) {
         add(LaneStep::Join);
     }
     if !lane.queue.is_empty() {
@@ -159,9 +211,9 @@ fn of_lane(lane: &Lane, readers: &Readers, moved: bool, add: &mut impl FnMut(Lan
 }
 
 /// Any of the lanes that may be carried may be found too far behind, but not all of them.
-fn starts(its: &Writer, writer: usize, partition: usize, world: &World, steps: &mut Vec<Step>) {
+fn plans(its: &Writer, writer: usize, partition: usize, world: &World, steps: &mut Vec<Step>) {
     let Some(may) = its.may_carry(partition, &world.logs[partition]) else { return };
-    let mut add = |carried| steps.push(Step::Start { writer, partition, carried });
+    let mut add = |carried| steps.push(Step::Plan { writer, partition, carried });
     add(may);
     if may == [true; SHARDS] {
         add([true, false]);
@@ -188,7 +240,7 @@ fn trimming(model: &Protocol, world: &World, steps: &mut Vec<Step>) {
     let live = model.variant == Variant::TrimsToLive;
     for (index, shard) in world.shards[..model.bounds.shards()].iter().enumerate() {
         // A reading by which nothing can be trimmed changes nothing.
-        let may_trim = world.logs.iter().zip(shard.disk.stored).any(|(log, stored)| stored > log.first);
+        let may_trim = world.logs.iter().zip(shard.disk.stored).any(|(log, stored)| stored.position > log.first);
         if may_trim && !live && world.trimmer.reading != Some((index, shard.disk.stored)) {
             steps.push(Step::TrimRead(index));
         }

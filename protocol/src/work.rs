@@ -1,67 +1,116 @@
 //! What a lane has in hand, and the lane rule: may this shard take it? The model of the writer's `lane::work`.
 
 use crate::{
-    bounds::PARTITIONS,
-    journal::{Position, Positions, span},
+    bounds::{PARTITIONS, Variant},
+    journal::{Messages, Place, span},
 };
 
-/// A contiguous stretch of one partition, and what of it is one shard's. Empty where `last` is 0.
+/// A contiguous range of one partition, and what of it is one shard's. Empty where it has no message.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Stretch {
-    pub(crate) first: Position,
-    pub(crate) last: Position,
-    pub(crate) rows: Positions,
+pub(crate) struct Range {
+    /// The place behind which it was read.
+    pub(crate) after: Place,
+    pub(crate) last: Place,
+    /// All messages in it: the stamps by which a stored position is known.
+    pub(crate) messages: Messages,
+    pub(crate) rows: Messages,
 }
 
-/// A stretch of each of some partitions.
+/// A range of each of some partitions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Work(pub(crate) [Stretch; PARTITIONS]);
+pub(crate) struct Work(pub(crate) [Range; PARTITIONS]);
 
 /// One partition's part of a transaction: compare with `from`, set to `to`, and put the rows in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Advance {
-    pub(crate) from: Position,
-    pub(crate) to: Position,
-    pub(crate) rows: Positions,
+    pub(crate) from: Place,
+    pub(crate) to: Place,
+    pub(crate) rows: Messages,
 }
 
 /// One transaction.
 pub(crate) type Batch = [Option<Advance>; PARTITIONS];
 
-/// The work does not begin where the shard ends.
+/// The stored positions that a lane knows of.
+pub(crate) type Known = [Option<Place>; PARTITIONS];
+
+/// Why a shard must not take the work.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Gap;
+pub(crate) enum Unfit {
+    /// It does not begin where the shard ends.
+    Gap,
+    /// It is of another history than what the shard has of this partition.
+    Parted(usize),
+}
+
+/// What `prepare` looks at. The protocol looks at everything.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Checks {
+    /// That a range begins where the shard ends.
+    pub(crate) gap: bool,
+    /// That the range's own message at the stored position bears the stored stamp.
+    pub(crate) stamps: bool,
+}
+
+impl Range {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.messages == 0
+    }
+
+    /// Whether the history that was read has this place, as far as the range tells.
+    fn has(&self, stored: Place) -> bool {
+        stored == self.after || stored.position > self.last.position || self.messages & stored.message() != 0
+    }
+
+    fn prepare(&self, stored: Place) -> Option<Advance> {
+        let rows = self.rows & span(stored.position, self.last.position);
+        (self.last.position > stored.position).then_some(Advance { from: stored, to: self.last, rows })
+    }
+}
 
 impl Work {
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.iter().all(|stretch| stretch.last == 0)
+        self.0.iter().all(Range::is_empty)
     }
 
-    /// Adds the next stretch of a partition.
-    pub(crate) fn add(&mut self, partition: usize, stretch: Stretch) {
-        let whole = &mut self.0[partition];
-        if whole.last == 0 {
-            *whole = stretch;
-        } else {
-            whole.last = stretch.last;
-            whole.rows |= stretch.rows;
+    /// Adds the message that was read after a place.
+    pub(crate) fn add(&mut self, partition: usize, after: Place, found: Place, routed: Messages) {
+        let range = &mut self.0[partition];
+        if range.is_empty() {
+            range.after = after;
         }
+        range.last = found;
+        range.messages |= found.message();
+        range.rows |= found.message() & routed;
     }
 
-    /// The transaction that stores this in a shard with these stored positions. Without `check_gap` a stretch that begins
-    /// too late is taken all the same: only wrong variants do so.
-    pub(crate) fn prepare(&self, stored: [Position; PARTITIONS], check_gap: bool) -> Result<Batch, Gap> {
+    /// The transaction that stores this in a shard with these stored positions. A partition whose position is not known is left out.
+    pub(crate) fn prepare(&self, known: &Known, checks: Checks) -> Result<Batch, Unfit> {
         let mut batch = [None; PARTITIONS];
-        for ((stretch, from), advance) in self.0.iter().zip(stored).zip(&mut batch) {
-            if stretch.last <= from {
-                continue;
+        for (partition, range) in self.0.iter().enumerate() {
+            let Some(stored) = known[partition].filter(|_| !range.is_empty()) else { continue };
+            if checks.gap && range.after.position > stored.position {
+                return Err(Unfit::Gap);
             }
-            if check_gap && stretch.first > from + 1 {
-                return Err(Gap);
+            if checks.stamps && range.after.position <= stored.position && !range.has(stored) {
+                return Err(Unfit::Parted(partition));
             }
-            *advance = Some(Advance { from, to: stretch.last, rows: stretch.rows & span(from, stretch.last) });
+            batch[partition] = range.prepare(stored);
         }
         Ok(batch)
+    }
+
+    /// Wrong variants: what this transaction leaves out is removed for good, and the range kept.
+    pub(crate) fn destroy(&mut self, known: &Known, variant: Variant) {
+        for (range, known) in self.0.iter_mut().zip(known) {
+            match (variant, known) {
+                (Variant::PreparesDestructively, Some(stored)) => {
+                    range.rows &= span(stored.position, range.last.position);
+                }
+                (Variant::KeepsWorkOverRelease, None) => range.rows = 0,
+                _ => {}
+            }
+        }
     }
 }
 
@@ -74,16 +123,40 @@ pub(crate) fn is_idle(batch: &Batch) -> bool {
 mod tests {
     use super::*;
 
-    fn work(first: Position, last: Position) -> Work {
-        Work([Stretch { first, last, rows: span(first - 1, last) }, Stretch::default()])
+    const ALL: Checks = Checks { gap: true, stamps: true };
+
+    fn at(position: u8) -> Place {
+        Place { position, stamp: 0 }
+    }
+
+    fn known(position: u8) -> Known {
+        [Some(at(position)), None]
+    }
+
+    /// Work with a row at each position in `(after, last]`.
+    fn work(after: u8, last: u8) -> Work {
+        let mut work = Work::default();
+        (after..last).for_each(|after| work.add(0, at(after), at(after + 1), !0));
+        work
     }
 
     #[test]
     fn what_is_covered_is_left_out_and_a_gap_is_refused() {
-        let work = work(3, 5);
-        assert_eq!(work.prepare([1, 0], true), Err(Gap));
-        let advance = Advance { from: 4, to: 5, rows: 1 << 5 };
-        assert_eq!(work.prepare([4, 0], true), Ok([Some(advance), None]));
-        assert!(work.prepare([5, 0], true).is_ok_and(|batch| is_idle(&batch)));
+        let work = work(2, 5);
+        assert_eq!(work.prepare(&known(1), ALL), Err(Unfit::Gap));
+        let advance = Advance { from: at(4), to: at(5), rows: 1 << 5 };
+        assert_eq!(work.prepare(&known(4), ALL), Ok([Some(advance), None]));
+        assert!(work.prepare(&known(5), ALL).is_ok_and(|batch| is_idle(&batch)));
+        assert!(work.prepare(&[None, None], ALL).is_ok_and(|batch| is_idle(&batch)));
+    }
+
+    #[test]
+    fn a_shard_of_another_history_takes_nothing() {
+        let work = work(2, 5);
+        for position in 2..=5 {
+            let stored = [Some(Place { position, stamp: 1 }), None];
+            assert_eq!(work.prepare(&stored, ALL), Err(Unfit::Parted(0)), "{position}");
+            assert!(work.prepare(&stored, Checks { stamps: false, ..ALL }).is_ok());
+        }
     }
 }

@@ -3,18 +3,20 @@
 use std::hash::{Hash, Hasher};
 
 use crate::{
-    bounds::{PARTITIONS, SHARDS, WRITERS},
-    journal::{Log, Positions},
+    bounds::{Bounds, PARTITIONS, SHARDS, WRITERS},
+    journal::Log,
     shard::{Disk, Shard},
     trimmer::Trimmer,
-    writer::{self, Writer},
+    writer::Writer,
 };
 
 /// What no single state shows: noted when it happens. All false as long as nothing broke.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Broken {
-    /// A transaction left out a row that its position passed, or moved a position back.
+    /// A transaction left out a row that its position passed.
     pub(crate) whole: bool,
+    /// A transaction moved a position back, or from one history of the journal into another.
+    pub(crate) linked: bool,
     /// A transaction put in a row that its position did not pass.
     pub(crate) together: bool,
     /// The trimmer passed a position that it had read.
@@ -36,33 +38,34 @@ pub struct World {
 }
 
 impl World {
-    pub(crate) fn new(lanes: [usize; WRITERS]) -> Self {
+    pub(crate) fn new(bounds: &Bounds) -> Self {
         Self {
-            lanes,
+            lanes: bounds.lanes,
             logs: [Log::new(); PARTITIONS],
             shards: [Shard::default(); SHARDS],
-            writers: [writer::NEW; WRITERS],
+            writers: [Writer::new(bounds.partitions); WRITERS],
             trimmer: Trimmer::default(),
             broken: Broken::default(),
         }
     }
 
-    /// Each partition's messages of one shard.
-    pub(crate) fn routed(&self, shard: usize) -> [Positions; PARTITIONS] {
-        self.logs.map(|log| log.routed[shard])
-    }
-
     /// One transaction of a shard is committed.
     pub(crate) fn store(&mut self, shard: usize, disk: Disk) {
         let before = &self.shards[shard].disk;
-        self.broken.whole |= !disk.is_whole(before, self.routed(shard));
-        self.broken.together |= !disk.is_together(before);
+        self.broken.linked |= !disk.is_linked(before, &self.logs);
+        self.broken.whole |= !disk.is_whole(before, &self.logs, shard);
+        self.broken.together |= !disk.is_together(before, &self.logs);
         self.shards[shard].disk = disk;
     }
 
     /// Whether a shard needs a message that the journal no longer holds.
     pub(crate) fn is_cut_off(&self, shard: usize) -> bool {
-        self.logs.iter().zip(self.shards[shard].disk.stored).any(|(log, stored)| stored + 1 < log.first)
+        self.logs.iter().zip(self.shards[shard].disk.stored).any(|(log, stored)| stored.position + 1 < log.first)
+    }
+
+    /// Whether what a shard has stored of a partition is not of the journal's history any more.
+    pub(crate) fn is_parted(&self, shard: usize, partition: usize) -> bool {
+        !self.logs[partition].holds(self.shards[shard].disk.stored[partition])
     }
 
     /// The same with the shards' names exchanged.
@@ -100,7 +103,21 @@ mod tests {
     use std::hash::DefaultHasher;
 
     use super::*;
-    use crate::bounds::Variant;
+    use crate::journal::Place;
+
+    const BOUNDS: Bounds = Bounds {
+        writers: 2,
+        lanes: [2, 2],
+        partitions: 1,
+        messages: [1, 0],
+        published: true,
+        set_backs: 0,
+        orphans: false,
+        trim: false,
+        assignments: false,
+        losses: 0,
+        slow_starts: false,
+    };
 
     fn hash(world: World) -> u64 {
         let mut hasher = DefaultHasher::new();
@@ -110,9 +127,10 @@ mod tests {
 
     /// A world in which a writer is at work for a shard that a message was routed to.
     fn busy(lanes: [usize; WRITERS], writer: usize, shard: usize) -> World {
-        let mut world = World::new(lanes);
+        let mut world = World::new(&Bounds { lanes, ..BOUNDS });
         world.logs[0].publish(shard);
-        world.writers[writer].lanes[shard].connect([0; PARTITIONS], &[0; PARTITIONS], Variant::Right);
+        let logs = world.logs;
+        world.writers[writer].lanes[shard].connect([Place::default(); PARTITIONS], &[true, false], &logs);
         world
     }
 
@@ -122,6 +140,6 @@ mod tests {
         assert!([(0, 1), (1, 0), (1, 1)].iter().all(|&(writer, shard)| hash(busy([2, 2], writer, shard)) == one));
         assert_ne!(hash(busy([2, 1], 0, 0)), hash(busy([2, 1], 0, 1)));
         assert_ne!(hash(busy([2, 1], 0, 0)), hash(busy([2, 1], 1, 0)));
-        assert_ne!(one, hash(World::new([2, 2])));
+        assert_ne!(one, hash(World::new(&BOUNDS)));
     }
 }

@@ -15,6 +15,9 @@ const TWO_BY_TWO: Bounds = Bounds {
     set_backs: 1,
     orphans: false,
     trim: true,
+    assignments: false,
+    losses: 0,
+    slow_starts: false,
 };
 
 /// Searches all of an instance, prints how much that was, and wants these things to have happened on the way.

@@ -13,6 +13,9 @@ const OVERLAP: Bounds = Bounds {
     set_backs: 1,
     orphans: false,
     trim: true,
+    assignments: false,
+    losses: 0,
+    slow_starts: false,
 };
 
 /// One writer of both shards, and messages published while it works.

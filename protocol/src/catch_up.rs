@@ -1,0 +1,78 @@
+//! A lane that is behind reads for itself, then joins the readers. The model of the writer's `lane::catch_up`.
+
+use crate::{
+    bounds::{PARTITIONS, Variant},
+    journal::{Log, Position, span},
+    lane::{Lane, Phase},
+    reader::Ends,
+    work::{Range, Work},
+};
+
+/// What came of reading one message.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum OwnRead {
+    /// The lane has it in hand, or waits for it.
+    Good,
+    /// It is gone from the journal.
+    Gone,
+    /// The journal is no longer the one that the lane has read.
+    Parted,
+}
+
+impl Lane {
+    /// The position that a lane that is behind reads next in a partition, if it is to read on there.
+    pub(crate) fn due(&self, ends: &Ends, partition: usize) -> Option<Position> {
+        let in_hand = match &self.phase {
+            Phase::Ready => Range::default(),
+            Phase::Reading(work) => work.0[partition],
+            _ => return None,
+        };
+        if self.is_live(ends) && !self.is_joining() {
+            return None;
+        }
+        let next = ends[partition].map_or(0, |end| end.position + 1);
+        let target = if self.is_joining() { self.joining[partition] } else { next };
+        let due = self.known[partition]?.position.max(in_hand.last.position) + 1;
+        (due < target).then_some(due)
+    }
+
+    /// Reads one message for itself: it opens after the last place that it has, and the journal has to hold that.
+    pub(crate) fn read(&mut self, log: &Log, shard: usize, partition: usize, variant: Variant) -> OwnRead {
+        let mut work = if let Phase::Reading(work) = self.phase { work } else { Work::default() };
+        let in_hand = work.0[partition];
+        let Some(known) = self.known[partition] else { return OwnRead::Good };
+        let after = if in_hand.is_empty() { known } else { in_hand.last };
+        let opens_unverified = variant == Variant::LaneOpensUnverified && in_hand.is_empty();
+        if !opens_unverified && !log.holds(after) {
+            return OwnRead::Parted;
+        }
+        let Some(found) = log.deliver(after.position + 1) else { return OwnRead::Good };
+        if found.position != after.position + 1 && variant != Variant::NoContiguityCheck {
+            return OwnRead::Gone;
+        }
+        let kept = if variant == Variant::KeepsForeign { !0 } else { log.routed[shard] };
+        work.add(partition, after, found, kept);
+        self.phase = Phase::Reading(work);
+        OwnRead::Good
+    }
+
+    /// From now on the readers feed the queue.
+    pub(crate) fn join(&mut self, ends: &Ends, variant: Variant) {
+        self.queue = Work::default();
+        self.fed = ends.map(|end| end.is_some());
+        self.joining = ends.map(|end| end.map_or(0, |end| end.position + 1));
+        if variant == Variant::JoinsUnread {
+            self.pretend(ends);
+        }
+    }
+
+    /// A wrong variant: takes everything before the readers for read.
+    pub(crate) fn pretend(&mut self, ends: &Ends) {
+        for partition in 0..PARTITIONS {
+            let (Some(after), Some(last)) = (self.known[partition], ends[partition]) else { continue };
+            let messages = span(after.position, last.position);
+            self.queue.0[partition] = Range { after, last, messages, rows: 0 };
+        }
+        self.joining = [0; PARTITIONS];
+    }
+}
