@@ -38,6 +38,8 @@ pub struct Bounds {
     pub losses: usize,
     /// Whether a reader decides where to start, and starts, in two steps.
     pub slow_starts: bool,
+    /// Whether a lane that is behind may join the readers. Without, a wrong variant shows what it does without that.
+    pub joins: bool,
 }
 
 impl Bounds {

@@ -2,7 +2,7 @@
 
 use crate::{
     bounds::{PARTITIONS, Variant},
-    journal::{Log, Position, span},
+    journal::{Log, Place, span},
     lane::{Lane, Phase},
     reader::Ends,
     work::{Range, Work},
@@ -20,8 +20,8 @@ pub(crate) enum OwnRead {
 }
 
 impl Lane {
-    /// The position that a lane that is behind reads next in a partition, if it is to read on there.
-    pub(crate) fn due(&self, ends: &Ends, partition: usize) -> Option<Position> {
+    /// The place after which a lane that is behind reads a partition, if it is to read on there.
+    fn reads_after(&self, ends: &Ends, partition: usize) -> Option<Place> {
         let in_hand = match &self.phase {
             Phase::Ready => Range::default(),
             Phase::Reading(work) => work.0[partition],
@@ -32,17 +32,28 @@ impl Lane {
         }
         let next = ends[partition].map_or(0, |end| end.position + 1);
         let target = if self.is_joining() { self.joining[partition] } else { next };
-        let due = self.known[partition]?.position.max(in_hand.last.position) + 1;
-        (due < target).then_some(due)
+        let known = self.known[partition]?;
+        let after = if in_hand.is_empty() { known } else { in_hand.last };
+        (after.position + 1 < target).then_some(after)
+    }
+
+    /// Whether it reads for itself, and the journal gives it something, or lacks what it has read last.
+    pub(crate) fn can_read(&self, log: &Log, ends: &Ends, partition: usize) -> bool {
+        let after = self.reads_after(ends, partition);
+        after.is_some_and(|after| log.deliver(after.position + 1).is_some() || !log.holds(after))
     }
 
     /// Reads one message for itself: it opens after the last place that it has, and the journal has to hold that.
-    pub(crate) fn read(&mut self, log: &Log, shard: usize, partition: usize, variant: Variant) -> OwnRead {
+    pub(crate) fn read(
+        &mut self,
+        log: &Log,
+        ends: &Ends,
+        (shard, partition): (usize, usize),
+        variant: Variant,
+    ) -> OwnRead {
+        let Some(after) = self.reads_after(ends, partition) else { return OwnRead::Good };
         let mut work = if let Phase::Reading(work) = self.phase { work } else { Work::default() };
-        let in_hand = work.0[partition];
-        let Some(known) = self.known[partition] else { return OwnRead::Good };
-        let after = if in_hand.is_empty() { known } else { in_hand.last };
-        let opens_unverified = variant == Variant::LaneOpensUnverified && in_hand.is_empty();
+        let opens_unverified = variant == Variant::LaneOpensUnverified && work.0[partition].is_empty();
         if !opens_unverified && !log.holds(after) {
             return OwnRead::Parted;
         }

@@ -44,7 +44,9 @@ pub(crate) fn all() -> Vec<Property<Protocol>> {
         Property::sometimes(DRAINED, |model: &Protocol, world: &World| {
             (0..model.bounds.partitions).all(|partition| is_done(model, world, partition))
         }),
-        Property::sometimes(PARTED, |model: &Protocol, world: &World| world.is_parted(0, 0) && is_done(model, world, 1)),
+        Property::sometimes(PARTED, |model: &Protocol, world: &World| {
+            world.is_parted(0, 0) && is_done(model, world, 1)
+        }),
         Property::sometimes(RELEASED, |_, world: &World| {
             world.writers.iter().any(|writer| {
                 let in_hand = |lane: &super::lane::Lane| matches!(lane.phase, Phase::Sent(batch) if batch[1].is_some());

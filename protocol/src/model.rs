@@ -21,6 +21,8 @@ pub struct Protocol {
     pub bounds: Bounds,
     /// Which.
     pub variant: Variant,
+    /// The one promise that is looked at; `None`: all.
+    pub only: Option<&'static str>,
 }
 
 impl Model for Protocol {
@@ -44,6 +46,7 @@ impl Model for Protocol {
 
     fn actions(&self, world: &World, steps: &mut Vec<Step>) {
         step::all(self, world, steps);
+        steps.retain(|step| self.bounds.joins || !matches!(step, Step::Lane { step: LaneStep::Join, .. }));
     }
 
     fn next_state(&self, world: &World, step: Step) -> Option<World> {
@@ -53,7 +56,9 @@ impl Model for Protocol {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        invariants::all()
+        let mut all = invariants::all();
+        all.retain(|property| self.only.is_none_or(|only| only == property.name));
+        all
     }
 }
 
@@ -150,8 +155,9 @@ impl Protocol {
     fn read_own(&self, world: &mut World, writer: usize, shard: usize, partition: usize) -> OwnRead {
         let log = &world.logs[partition];
         let cut_off = world.is_cut_off(shard);
+        let ends = world.writers[writer].ends();
         let lane = &mut world.writers[writer].lanes[shard];
-        let read = lane.read(log, shard, partition, self.variant);
+        let read = lane.read(log, &ends, (shard, partition), self.variant);
         match read {
             OwnRead::Good => {}
             OwnRead::Gone if self.variant == Variant::StopsUnasked => {
@@ -218,7 +224,8 @@ impl Protocol {
             };
             let before = log.first;
             log.trim(floor.unwrap_or(0));
-            let passes = |shard: usize| readings.is_some_and(|readings| readings[shard][partition].position < log.first);
+            let passes =
+                |shard: usize| readings.is_some_and(|readings| readings[shard][partition].position < log.first);
             world.broken.kept |= log.first > before && (0..self.bounds.shards()).any(passes);
         }
     }

@@ -153,6 +153,8 @@ pub(crate) fn of_writer(model: &Protocol, world: &World, writer: usize, steps: &
         let moved = lane.known.iter().zip(stored).any(|(known, stored)| known.is_some_and(|known| known != stored));
         let mut add = |step| steps.push(Step::Lane { writer, shard, step });
         of_lane(lane, its, moved, &mut add);
+        let reads = |partition: &usize| lane.can_read(&world.logs[*partition], &its.ends(), *partition);
+        (0..model.bounds.partitions).filter(reads).for_each(|partition| add(LaneStep::ReadOwn(partition)));
         if model.bounds.orphans && matches!(lane.phase, Phase::Sent(_)) && world.shards[shard].orphan.is_none() {
             add(LaneStep::Leave);
         }
@@ -196,11 +198,6 @@ fn of_lane(lane: &Lane, writer: &Writer, moved: bool, add: &mut impl FnMut(LaneS
             add(LaneStep::Lose);
         }
         Phase::Stopped => {}
-    }
-    for partition in 0..ends.len() {
-        if lane.due(&ends, partition).is_some() {
-            add(LaneStep::ReadOwn(partition));
-        }
     }
     if lane.phase == Phase::Ready && ends.iter().any(Option::is_some) && !lane.is_live(&ends) {
         add(LaneStep::Join);

@@ -117,6 +117,7 @@ mod tests {
         assignments: false,
         losses: 0,
         slow_starts: false,
+        joins: true,
     };
 
     fn hash(world: World) -> u64 {

@@ -49,9 +49,10 @@ impl Writer {
     /// back further than the journal reaches. `None` while no shard has answered.
     pub(crate) fn may_carry(&self, partition: usize, log: &Log) -> Option<[bool; SHARDS]> {
         let told = |lane: &Lane| lane.health(partition).filter(|_| lane.phase != Phase::Stopped);
-        self.lanes.iter().any(|lane| told(lane).is_some()).then(|| {
-            self.lanes.map(|lane| told(&lane).is_some_and(|stored| stored.position + 1 >= log.first))
-        })
+        self.lanes
+            .iter()
+            .any(|lane| told(lane).is_some())
+            .then(|| self.lanes.map(|lane| told(&lane).is_some_and(|stored| stored.position + 1 >= log.first)))
     }
 
     /// Decides to start a partition's reader from the least stored position of the lanes it will carry. What the lanes'

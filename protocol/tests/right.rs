@@ -18,18 +18,24 @@ const TWO_BY_TWO: Bounds = Bounds {
     assignments: false,
     losses: 0,
     slow_starts: false,
+    joins: true,
 };
 
 /// Searches all of an instance, prints how much that was, and wants these things to have happened on the way.
 #[expect(clippy::print_stdout, reason = "how much was searched is what a reader of the test wants to see")]
 fn search_all(name: &str, bounds: Bounds, happens: &[&'static str]) {
     let begun = Instant::now();
-    let search = Protocol { bounds, variant: Variant::Right }.checker().threads(2).spawn_bfs().join();
+    let search = Protocol { bounds, variant: Variant::Right, only: std::env::var("ONLY").ok().map(|_| "Once") }
+        .checker()
+        .threads(2)
+        .spawn_bfs()
+        .join();
     let (unique, all, depth) = (search.unique_state_count(), search.state_count(), search.max_depth());
     println!("{name}: {unique} unique states of {all}, depth {depth}, in {:.1?}", begun.elapsed());
     for (promise, path) in search.discoveries() {
         let broken = search.model().property(promise).expectation.discovery_is_failure();
-        assert!(!broken, "{promise} is broken by {:#?}", path.into_actions());
+        let steps: Vec<_> = path.into_actions().iter().map(|step| format!("    {step:?}\n")).collect();
+        assert!(!broken, "{promise} is broken by\n{}", steps.concat());
     }
     assert!(search.is_done(), "the search ended early");
     happens.iter().for_each(|what| assert!(search.discovery(what).is_some(), "it never happens that {what}"));
@@ -78,4 +84,62 @@ fn one_writer_of_two_shards_and_three_messages() {
     let happens = [invariants::DRAINED, invariants::JOINING, invariants::STOPPED];
     let bounds = Bounds { writers: 1, lanes: [2, 0], messages: [3, 0], ..TWO_BY_TWO };
     search_all("one writer of two shards and three messages", bounds, &happens);
+}
+
+#[test]
+fn n1_two_partitions_assigned() {
+    let bounds = Bounds {
+        writers: 1,
+        lanes: [1, 0],
+        partitions: 2,
+        messages: [2, 1],
+        trim: false,
+        assignments: true,
+        ..TWO_BY_TWO
+    };
+    search_all("n1", bounds, &[invariants::DRAINED, invariants::RELEASED]);
+}
+#[test]
+fn n2_two_writers_assigned() {
+    let bounds = Bounds { lanes: [1, 1], messages: [2, 0], set_backs: 0, trim: false, assignments: true, ..TWO_BY_TWO };
+    search_all("n2", bounds, &[invariants::DRAINED]);
+}
+#[test]
+fn n3_loss_two_shards() {
+    let bounds =
+        Bounds { writers: 1, lanes: [2, 0], messages: [2, 0], set_backs: 0, trim: true, losses: 1, ..TWO_BY_TWO };
+    search_all("n3", bounds, &[invariants::DRAINED]);
+}
+#[test]
+fn n4_loss_two_writers() {
+    let bounds = Bounds { lanes: [1, 1], messages: [2, 0], set_backs: 0, trim: false, losses: 1, ..TWO_BY_TWO };
+    search_all("n4", bounds, &[invariants::DRAINED]);
+}
+#[test]
+fn n5_loss_two_partitions() {
+    let bounds = Bounds {
+        writers: 1,
+        lanes: [1, 0],
+        partitions: 2,
+        messages: [2, 1],
+        set_backs: 0,
+        trim: false,
+        losses: 1,
+        ..TWO_BY_TWO
+    };
+    search_all("n5", bounds, &[invariants::DRAINED, invariants::PARTED]);
+}
+#[test]
+fn n6_slow_starts_loss() {
+    let bounds = Bounds {
+        writers: 1,
+        lanes: [1, 0],
+        messages: [3, 0],
+        trim: true,
+        losses: 1,
+        assignments: true,
+        slow_starts: true,
+        ..TWO_BY_TWO
+    };
+    search_all("n6", bounds, &[invariants::DRAINED]);
 }
