@@ -96,6 +96,8 @@ pub enum Variant {
     OpensUnverified,
     /// A lane that is behind opens without a look at the stamp.
     LaneOpensUnverified,
+    /// A place of which the journal begins with the next message is taken for one that the journal holds.
+    TrustsTrimmed,
     /// The transaction compares the stored position, and not its stamp.
     ComparesNoStamp,
 }

@@ -40,7 +40,7 @@ impl Lane {
     /// Whether it reads for itself, and the journal gives it something, or lacks what it has read last.
     pub(crate) fn can_read(&self, log: &Log, ends: &Ends, partition: usize) -> bool {
         let after = self.reads_after(ends, partition);
-        after.is_some_and(|after| log.deliver(after.position + 1).is_some() || !log.holds(after))
+        after.is_some_and(|after| log.deliver(after.position + 1).is_some() || log.has_parted(after))
     }
 
     /// Reads one message for itself: it opens after the last place that it has, and the journal has to hold that.
@@ -54,8 +54,11 @@ impl Lane {
         let Some(after) = self.reads_after(ends, partition) else { return OwnRead::Good };
         let mut work = if let Phase::Reading(work) = self.phase { work } else { Work::default() };
         let opens_unverified = variant == Variant::LaneOpensUnverified && work.0[partition].is_empty();
-        if !opens_unverified && !log.holds(after) {
+        if !opens_unverified && log.has_parted(after) {
             return OwnRead::Parted;
+        }
+        if log.has_trimmed(after) && ![Variant::TrustsTrimmed, Variant::NoContiguityCheck].contains(&variant) {
+            return OwnRead::Gone;
         }
         let Some(found) = log.deliver(after.position + 1) else { return OwnRead::Good };
         if found.position != after.position + 1 && variant != Variant::NoContiguityCheck {

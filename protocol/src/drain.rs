@@ -26,10 +26,10 @@ pub(crate) fn drains(model: &Protocol, world: &World) -> bool {
     (0..model.bounds.writers).all(|writer| {
         good_day(model, *world, writer).is_some_and(|end| {
             (0..model.bounds.lanes[writer]).all(|shard| {
-                let stopped = end.writers[writer].lanes[shard].phase == Phase::Stopped;
+                let stopped = end.is_cut_off(shard) && end.writers[writer].lanes[shard].phase == Phase::Stopped;
                 let goes_on =
                     |partition| is_refused(model, &end, writer, partition) || is_drained(&end, shard, partition);
-                if end.is_cut_off(shard) { stopped } else { (0..model.bounds.partitions).all(goes_on) }
+                stopped || (0..model.bounds.partitions).all(goes_on)
             })
         })
     })

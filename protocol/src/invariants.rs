@@ -24,6 +24,10 @@ pub const DRAINS: &str = "Drains";
 pub const DRAINED: &str = "all is stored";
 /// It happens that a lane stops, because its shard was set back further than the journal reaches.
 pub const STOPPED: &str = "a lane stops at a gap";
+/// It happens that all is stored after the journal lost its end: also what was given again.
+pub const AGAIN: &str = "what was given again is stored";
+/// It happens that a writer has let go of a partition of which a shard has stored what the journal lost.
+pub const REFUSED: &str = "a partition is refused";
 /// It happens that a shard has stored what the journal lost, and everything of another partition.
 pub const PARTED: &str = "one partition is refused, and the other is stored";
 /// It happens that a writer has released a partition, and holds work of another one.
@@ -43,6 +47,12 @@ pub(crate) fn all() -> Vec<Property<Protocol>> {
         Property::always(DRAINS, drain::drains),
         Property::sometimes(DRAINED, |model: &Protocol, world: &World| {
             (0..model.bounds.partitions).all(|partition| is_done(model, world, partition))
+        }),
+        Property::sometimes(AGAIN, |model: &Protocol, world: &World| {
+            world.logs[0].lost_after.is_some() && (0..model.bounds.partitions).all(|p| is_done(model, world, p))
+        }),
+        Property::sometimes(REFUSED, |_, world: &World| {
+            world.is_parted(0, 0) && world.writers.iter().any(|writer| writer.readers[0] == Reader::Released)
         }),
         Property::sometimes(PARTED, |model: &Protocol, world: &World| {
             world.is_parted(0, 0) && is_done(model, world, 1)

@@ -22,6 +22,9 @@ impl Place {
     }
 }
 
+/// The stamp of a place of which nobody knows the message. It is no stored place's.
+pub(crate) const UNKNOWN: u8 = 2;
+
 /// All messages at positions in `(after, through]`, of both histories.
 pub(crate) fn span(after: Position, through: Position) -> Messages {
     let up_to = |position: Position| (1_u16 << (position + 1)) - 1;
@@ -69,10 +72,20 @@ impl Log {
         self.at(self.last)
     }
 
-    /// Whether the journal, as far as it can tell, is the one in which this place is: `Journal::verify`. Of a message that was
-    /// trimmed the journal knows nothing more.
-    pub(crate) fn holds(&self, place: Place) -> bool {
-        place.position < self.first || (place.position <= self.last && self.at(place.position) == place)
+    /// The place before the first message, after which a reader opens that carries no lane.
+    pub(crate) fn before_first(&self) -> Place {
+        if self.first == 1 { Place::default() } else { Place { position: self.first - 1, stamp: UNKNOWN } }
+    }
+
+    /// Whether the journal lacks the message at this place, or has another one there. A trimmed message shows nothing any more.
+    pub(crate) fn has_parted(&self, place: Place) -> bool {
+        place.position >= self.first && (place.position > self.last || self.at(place.position) != place)
+    }
+
+    /// Whether the message at this place is trimmed: then nothing tells whether what follows is of the same history. A shard that
+    /// was never set back is never there, as the message at a stored position is kept.
+    pub(crate) fn has_trimmed(&self, place: Place) -> bool {
+        place.position < self.first && self.first > 1 && place.stamp != UNKNOWN
     }
 
     /// All messages up to a place, in the history that leads to it.
@@ -123,11 +136,16 @@ mod tests {
         (0..3).for_each(|_| log.publish(0));
         let (kept, lost) = (log.at(1), log.at(3));
         log.lose(1);
-        assert!(log.holds(kept) && !log.holds(lost), "the journal ends before what was lost");
+        assert!(!log.has_parted(kept) && log.has_parted(lost), "the journal ends before what was lost");
         (0..2).for_each(|_| log.publish(1));
-        assert!(log.holds(kept) && !log.holds(lost) && log.holds(log.end()), "another message stands there");
+        assert!(!log.has_parted(kept) && log.has_parted(lost), "another message stands there");
+        assert!(!log.has_parted(log.end()));
         assert_eq!(log.history(lost), 0b1110);
         assert_eq!(log.history(log.end()), 0b1100_0000_0010);
         assert_eq!(log.routed, [0b1110, 0b1100_0000_0000]);
+        log.trim(3);
+        let gone = Place { position: 2, stamp: 0 };
+        assert!(!log.has_parted(gone) && log.has_trimmed(gone), "its stamp cannot be compared any more");
+        assert!(!log.has_trimmed(log.end()) && !log.has_trimmed(log.before_first()));
     }
 }

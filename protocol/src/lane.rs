@@ -112,7 +112,7 @@ impl Lane {
         logs: &[Log; PARTITIONS],
     ) -> Refused {
         let Phase::Down { gone } = self.phase else { return Refused::default() };
-        if gone.iter().zip(stored).any(|(first, stored)| stored.position + 1 < *first) {
+        if gone.iter().zip(stored).any(|(first, stored)| stored.position < *first) {
             self.stop();
             return Refused::default();
         }
@@ -133,7 +133,7 @@ impl Lane {
             if !owned[partition] {
                 self.known[partition] = None;
             } else if self.health(partition).is_none() {
-                refused[partition] = !logs[partition].holds(stored[partition]);
+                refused[partition] = logs[partition].has_parted(stored[partition]);
                 self.known[partition] = Some(stored[partition]).filter(|_| !refused[partition]);
             }
         }

@@ -2,7 +2,7 @@
 
 use crate::{
     bounds::{PARTITIONS, Variant},
-    journal::{Messages, Place, span},
+    journal::{Messages, Place, UNKNOWN, span},
 };
 
 /// A contiguous range of one partition, and what of it is one shard's. Empty where it has no message.
@@ -89,7 +89,8 @@ impl Work {
         let mut batch = [None; PARTITIONS];
         for (partition, range) in self.0.iter().enumerate() {
             let Some(stored) = known[partition].filter(|_| !range.is_empty()) else { continue };
-            if checks.gap && range.after.position > stored.position {
+            let begins_unknown = range.after.position == stored.position && range.after.stamp == UNKNOWN;
+            if checks.gap && (range.after.position > stored.position || begins_unknown) {
                 return Err(Unfit::Gap);
             }
             if checks.stamps && range.after.position <= stored.position && !range.has(stored) {

@@ -60,12 +60,12 @@ impl World {
 
     /// Whether a shard needs a message that the journal no longer holds.
     pub(crate) fn is_cut_off(&self, shard: usize) -> bool {
-        self.logs.iter().zip(self.shards[shard].disk.stored).any(|(log, stored)| stored.position + 1 < log.first)
+        self.logs.iter().zip(self.shards[shard].disk.stored).any(|(log, stored)| log.has_trimmed(stored))
     }
 
     /// Whether what a shard has stored of a partition is not of the journal's history any more.
     pub(crate) fn is_parted(&self, shard: usize, partition: usize) -> bool {
-        !self.logs[partition].holds(self.shards[shard].disk.stored[partition])
+        self.logs[partition].has_parted(self.shards[shard].disk.stored[partition])
     }
 
     /// The same with the shards' names exchanged.

@@ -52,21 +52,21 @@ impl Writer {
         self.lanes
             .iter()
             .any(|lane| told(lane).is_some())
-            .then(|| self.lanes.map(|lane| told(&lane).is_some_and(|stored| stored.position + 1 >= log.first)))
+            .then(|| self.lanes.map(|lane| told(&lane).is_some_and(|stored| !log.has_trimmed(stored))))
     }
 
     /// Decides to start a partition's reader from the least stored position of the lanes it will carry. What the lanes'
     /// health says may be old, but the journal has to hold it.
     pub(crate) fn plan(&mut self, partition: usize, log: &Log, carried: [bool; SHARDS], variant: Variant) {
         let told = self.lanes.iter().filter_map(|lane| lane.health(partition));
-        if !told.clone().all(|stored| log.holds(stored)) {
+        if told.clone().any(|stored| log.has_parted(stored)) {
             self.release(partition, variant);
             return;
         }
         let lanes = self.lanes.iter().zip(carried).filter(|(_, carried)| *carried);
         let stored = lanes.filter_map(|(lane, _)| lane.health(partition));
         let from = if variant == Variant::StartsAtLive { stored.max() } else { stored.min() };
-        let after = from.unwrap_or_else(|| log.at(log.first - 1));
+        let after = from.unwrap_or_else(|| log.before_first());
         self.readers[partition] = Reader::Planned { after, carried };
     }
 
@@ -74,8 +74,12 @@ impl Writer {
     pub(crate) fn start(&mut self, partition: usize, log: &Log, variant: Variant) {
         let Reader::Planned { after, carried } = self.readers[partition] else { return };
         let quiet = variant == Variant::OpensUnverified;
-        if !quiet && !log.holds(after) {
+        if !quiet && log.has_parted(after) {
             self.release(partition, variant);
+            return;
+        }
+        if log.has_trimmed(after) {
+            self.readers[partition] = Reader::Waiting;
             return;
         }
         self.readers[partition] = Reader::At { place: after, quiet };
@@ -92,19 +96,20 @@ impl Writer {
     /// Whether a partition's reader has something to do: to read a message, or to find that its own last one is gone.
     pub(crate) fn is_due(&self, partition: usize, log: &Log) -> bool {
         let end = self.ends()[partition];
-        end.is_some_and(|place| log.deliver(place.position + 1).is_some() || !log.holds(place))
+        end.is_some_and(|place| log.deliver(place.position + 1).is_some() || log.has_parted(place))
     }
 
     /// A partition's reader gives every lane its share of the next message. Where the journal does not hold its last one, the
     /// partition is refused; where the next one is trimmed, the reader asks the shards again where to start.
     pub(crate) fn read(&mut self, partition: usize, log: &Log, variant: Variant) {
         let Reader::At { place, quiet } = self.readers[partition] else { return };
-        if !quiet && !log.holds(place) {
+        if !quiet && log.has_parted(place) {
             self.release(partition, variant);
             return;
         }
         let Some(found) = log.deliver(place.position + 1) else { return };
-        if found.position != place.position + 1 && variant != Variant::NoContiguityCheck {
+        let gone = found.position != place.position + 1 || log.has_trimmed(place);
+        if gone && variant != Variant::NoContiguityCheck {
             self.readers[partition] = Reader::Waiting;
             self.lanes.iter_mut().for_each(Lane::go_behind);
             return;

@@ -25,11 +25,7 @@ const TWO_BY_TWO: Bounds = Bounds {
 #[expect(clippy::print_stdout, reason = "how much was searched is what a reader of the test wants to see")]
 fn search_all(name: &str, bounds: Bounds, happens: &[&'static str]) {
     let begun = Instant::now();
-    let search = Protocol { bounds, variant: Variant::Right, only: std::env::var("ONLY").ok().map(|_| "Once") }
-        .checker()
-        .threads(2)
-        .spawn_bfs()
-        .join();
+    let search = Protocol { bounds, variant: Variant::Right, only: None }.checker().threads(2).spawn_bfs().join();
     let (unique, all, depth) = (search.unique_state_count(), search.state_count(), search.max_depth());
     println!("{name}: {unique} unique states of {all}, depth {depth}, in {:.1?}", begun.elapsed());
     for (promise, path) in search.discoveries() {
@@ -87,59 +83,90 @@ fn one_writer_of_two_shards_and_three_messages() {
 }
 
 #[test]
-fn n1_two_partitions_assigned() {
+fn two_writers_whose_partitions_are_taken_and_given_back() {
+    let happens = [invariants::DRAINED, invariants::RELEASED, invariants::JOINING];
     let bounds = Bounds {
-        writers: 1,
-        lanes: [1, 0],
+        lanes: [1, 1],
         partitions: 2,
-        messages: [2, 1],
+        messages: [1, 1],
         trim: false,
-        assignments: true,
-        ..TWO_BY_TWO
-    };
-    search_all("n1", bounds, &[invariants::DRAINED, invariants::RELEASED]);
-}
-#[test]
-fn n2_two_writers_assigned() {
-    let bounds = Bounds { lanes: [1, 1], messages: [2, 0], set_backs: 0, trim: false, assignments: true, ..TWO_BY_TWO };
-    search_all("n2", bounds, &[invariants::DRAINED]);
-}
-#[test]
-fn n3_loss_two_shards() {
-    let bounds =
-        Bounds { writers: 1, lanes: [2, 0], messages: [2, 0], set_backs: 0, trim: true, losses: 1, ..TWO_BY_TWO };
-    search_all("n3", bounds, &[invariants::DRAINED]);
-}
-#[test]
-fn n4_loss_two_writers() {
-    let bounds = Bounds { lanes: [1, 1], messages: [2, 0], set_backs: 0, trim: false, losses: 1, ..TWO_BY_TWO };
-    search_all("n4", bounds, &[invariants::DRAINED]);
-}
-#[test]
-fn n5_loss_two_partitions() {
-    let bounds = Bounds {
-        writers: 1,
-        lanes: [1, 0],
-        partitions: 2,
-        messages: [2, 1],
         set_backs: 0,
-        trim: false,
-        losses: 1,
+        assignments: true,
         ..TWO_BY_TWO
     };
-    search_all("n5", bounds, &[invariants::DRAINED, invariants::PARTED]);
+    search_all("two writers whose two partitions are taken and given back", bounds, &happens);
 }
+
 #[test]
-fn n6_slow_starts_loss() {
+fn two_writers_of_a_partition_that_changes_hands_while_it_is_trimmed() {
+    let happens = [invariants::DRAINED, invariants::JOINING, invariants::STOPPED];
+    let bounds = Bounds { lanes: [1, 1], messages: [2, 0], assignments: true, ..TWO_BY_TWO };
+    search_all("two writers of a partition that changes hands", bounds, &happens);
+}
+
+#[test]
+fn a_reader_that_starts_long_after_it_asked_the_shards() {
+    let happens = [invariants::DRAINED, invariants::JOINING, invariants::STOPPED];
+    let bounds =
+        Bounds { writers: 1, lanes: [2, 0], messages: [2, 0], assignments: true, slow_starts: true, ..TWO_BY_TWO };
+    search_all("a reader that starts long after it asked the shards", bounds, &happens);
+}
+
+#[test]
+fn two_writers_of_a_journal_that_loses_its_end() {
+    let happens = [invariants::AGAIN, invariants::REFUSED, invariants::JOINING];
+    let bounds = Bounds { lanes: [1, 1], messages: [2, 0], trim: false, losses: 1, ..TWO_BY_TWO };
+    search_all("two writers of a journal that loses its end", bounds, &happens);
+}
+
+#[test]
+fn one_writer_of_two_shards_of_a_journal_that_is_trimmed_and_loses_its_end() {
+    let happens = [invariants::AGAIN, invariants::REFUSED, invariants::JOINING, invariants::STOPPED];
+    let bounds = Bounds { writers: 1, lanes: [2, 0], messages: [2, 0], losses: 1, ..TWO_BY_TWO };
+    search_all("one writer of two shards of a journal that is trimmed and loses its end", bounds, &happens);
+}
+
+#[test]
+fn two_writers_that_overlap_on_one_of_two_shards_of_a_journal_that_loses_its_end() {
+    let happens = [invariants::AGAIN, invariants::REFUSED];
+    let bounds = Bounds { lanes: [2, 1], messages: [1, 0], set_backs: 0, losses: 1, trim: false, ..TWO_BY_TWO };
+    search_all("two writers that overlap on one of two shards of a journal that loses its end", bounds, &happens);
+}
+
+#[test]
+fn a_commit_that_comes_after_the_journal_lost_its_end() {
+    let happens = [invariants::AGAIN, invariants::REFUSED, invariants::JOINING, invariants::STOPPED];
     let bounds = Bounds {
         writers: 1,
         lanes: [1, 0],
-        messages: [3, 0],
-        trim: true,
+        messages: [2, 0],
+        orphans: true,
         losses: 1,
-        assignments: true,
         slow_starts: true,
         ..TWO_BY_TWO
     };
-    search_all("n6", bounds, &[invariants::DRAINED]);
+    search_all("a commit that comes after the journal lost its end", bounds, &happens);
+}
+
+#[test]
+fn two_writers_and_a_commit_that_comes_after_the_journal_lost_its_end() {
+    let happens = [invariants::AGAIN, invariants::REFUSED];
+    let bounds = Bounds { lanes: [1, 1], messages: [1, 0], orphans: true, losses: 1, ..TWO_BY_TWO };
+    search_all("two writers and a commit that comes after the journal lost its end", bounds, &happens);
+}
+
+#[test]
+fn a_partition_that_lost_its_end_is_refused_and_the_other_goes_on() {
+    let happens = [invariants::AGAIN, invariants::REFUSED, invariants::PARTED, invariants::RELEASED];
+    let bounds = Bounds {
+        writers: 1,
+        lanes: [1, 0],
+        partitions: 2,
+        messages: [2, 1],
+        losses: 1,
+        trim: false,
+        assignments: true,
+        ..TWO_BY_TWO
+    };
+    search_all("one partition of two loses its end", bounds, &happens);
 }

@@ -168,6 +168,13 @@ fn a_trimmer_that_does_not_look_at_the_stamps_is_found() {
     counterexample(Variant::TrimsUnverified, Bounds { trim: true, ..LOSS }, invariants::KEPT);
 }
 
+#[test]
+fn a_place_whose_message_is_trimmed_taken_for_one_that_the_journal_holds_is_found() {
+    let bounds = Bounds { set_backs: 1, orphans: true, trim: true, ..LOSS };
+    counterexample(Variant::TrustsTrimmed, bounds, invariants::LINKED);
+    counterexample(Variant::TrustsTrimmed, bounds, invariants::ONCE);
+}
+
 /// Wrong in one point, but kept harmless by another. The search has to find nothing.
 #[expect(clippy::print_stdout, reason = "how much was searched is what a reader of the test wants to see")]
 fn holds(variant: Variant, bounds: Bounds) {
