@@ -1,9 +1,11 @@
 //! What the other parts of Sluice ask the directory by.
 //!
 //! In this file the questions, and whom they go to: a directory of ours over NATS or HTTP (`transport`), one of another make
-//! (`foreign.rs`), or nobody (`standalone.rs`).
+//! (`foreign.rs`), or nobody (`standalone.rs`). In debug builds also one in memory, for simulations (`memory.rs`).
 
 mod foreign;
+#[cfg(debug_assertions)]
+pub mod memory;
 mod standalone;
 
 use std::{
@@ -42,6 +44,9 @@ enum Source {
     /// Over HTTP: ours or another's, as it turns out at the first question.
     Api(Arc<Api>),
     Standalone(Arc<Standalone>),
+    /// Only in a simulation.
+    #[cfg(debug_assertions)]
+    Memory(Arc<memory::Link>),
 }
 
 /// An endpoint, and what was found out about it.
@@ -146,6 +151,8 @@ impl Client {
     pub async fn registers_nothing(&self) -> Result<bool, DirectoryError> {
         match &self.source {
             Source::Directory(_) => Ok(false),
+            #[cfg(debug_assertions)]
+            Source::Memory(_) => Ok(false),
             Source::Api(api) => api.is_foreign().await,
             Source::Standalone(_) => Ok(true),
         }
@@ -170,6 +177,8 @@ impl Client {
     /// See [`DirectoryError::is_transient`]. Answers of an earlier request are then lost, what was placed stays placed.
     pub async fn write_routes(&self, questions: &[(CustomerId, Position)]) -> Result<Vec<RouteAnswer>, DirectoryError> {
         let transport = match &self.source {
+            #[cfg(debug_assertions)]
+            Source::Memory(memory) => return memory.write_routes(questions).await,
             Source::Standalone(one) => return Ok(questions.iter().map(|_| RouteAnswer::Placed(one.route())).collect()),
             Source::Api(api) if api.is_foreign().await? => {
                 let customers: Vec<_> = questions.iter().map(|(customer, _)| customer.clone()).collect();
@@ -197,6 +206,8 @@ impl Client {
     /// See [`DirectoryError::is_transient`].
     pub async fn read_routes(&self, customers: &[CustomerId]) -> Result<Vec<Option<Route>>, DirectoryError> {
         let transport = match &self.source {
+            #[cfg(debug_assertions)]
+            Source::Memory(memory) => return memory.read_routes(customers).await,
             Source::Standalone(one) => return Ok(customers.iter().map(|_| Some(one.route())).collect()),
             Source::Api(api) if api.is_foreign().await? => return api.foreign.read(customers).await,
             Source::Api(api) => &api.ours,
@@ -224,6 +235,8 @@ impl Client {
 
     async fn entries(&self) -> Result<Vec<ShardEntry>, DirectoryError> {
         let transport = match &self.source {
+            #[cfg(debug_assertions)]
+            Source::Memory(memory) => return memory.shards().await,
             Source::Standalone(one) => return Ok(vec![one.entry().await?]),
             Source::Api(api) if api.is_foreign().await? => return Ok(api.foreign.shards()),
             Source::Api(api) => &api.ours,

@@ -5,12 +5,38 @@
 //! the check nor the names are compiled.
 //!
 //! Ending is [`std::process::abort`]: no destructor runs and no buffer is written, as with `kill -9`, but exactly here.
+//!
+//! `simulated`, of debug builds too, is where the code that runs in a simulation meets it. The time of day and random numbers
+//! that decide anything are taken from here, so that a simulation can give them.
+
+#[cfg(debug_assertions)]
+pub mod simulated;
+
+use std::time::SystemTime;
 
 #[cfg(debug_assertions)]
 use std::sync::{
     LazyLock,
     atomic::{AtomicU64, Ordering},
 };
+
+/// The time of day.
+pub fn system_time() -> SystemTime {
+    #[cfg(debug_assertions)]
+    if let Some(simulated) = simulated::system_time() {
+        return simulated;
+    }
+    SystemTime::now()
+}
+
+/// A random number from 0 to 1: what `ordinary` gives, but in a simulation.
+pub fn random_unit(ordinary: impl FnOnce() -> f64) -> f64 {
+    #[cfg(debug_assertions)]
+    if let Some(simulated) = simulated::random_unit() {
+        return simulated;
+    }
+    ordinary()
+}
 
 /// The variable that names the point and the time.
 pub const VARIABLE: &str = "SLUICE_FAIL_POINT";

@@ -12,10 +12,7 @@ use std::{collections::HashMap, time::Duration};
 
 use async_nats::{
     HeaderMap,
-    jetstream::{
-        consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull},
-        context::PublishErrorKind,
-    },
+    jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull},
 };
 use bytes::Bytes;
 use futures::{StreamExt, future::try_join_all};
@@ -29,6 +26,7 @@ pub use replay::{Fence, Intent, ReplayError, Sought};
 
 use crate::{
     Journal, JournalError,
+    server::StoreError,
     subject::{DEAD_STREAM, DEAD_SUBJECTS, DeadSubject, header},
 };
 
@@ -97,8 +95,7 @@ impl DeadLetters {
             headers.insert(header::WHOLE_BYTES, grave.payload.len().to_string());
         }
         fail_point!("bury.before");
-        let ack = self.0.context().publish_with_headers(subject, headers, payload).await;
-        match ack.map_err(|e| JournalError::new(OPERATION, e))?.await {
+        match self.0.store(subject, headers, payload).await {
             Ok(_) => {
                 fail_point!("bury.after");
                 metrics::counter!("sluice_dead_letters_total", "reason" => grave.refusal.reason.code()).increment(1);
@@ -106,8 +103,8 @@ impl DeadLetters {
                 Ok(())
             }
             // It is there already: this event was read before.
-            Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => Ok(()),
-            Err(error) => Err(JournalError::new(OPERATION, error)),
+            Err(StoreError::Overtaken) => Ok(()),
+            Err(StoreError::Other(error)) => Err(JournalError::new(OPERATION, error)),
         }
     }
 
@@ -115,7 +112,7 @@ impl DeadLetters {
     /// that, and none so large can become a row; its beginning is kept, and the whole stands in the journal for as long as that
     /// keeps it. Refusing it would hold up its partition for ever.
     fn fitting(&self, payload: &Bytes) -> Bytes {
-        let room = self.0.client().server_info().max_payload.saturating_sub(HEADER_ROOM_BYTES);
+        let room = self.0.max_payload().saturating_sub(HEADER_ROOM_BYTES);
         payload.slice(..payload.len().min(room))
     }
 

@@ -100,7 +100,7 @@ impl Watched {
         let Some(reply) = self.reply.filter(|reply| journal.rights().allow(reply)) else { return };
         let fate = Fate { position: self.position.get().to_string(), shard: shard.map(str::to_owned), dead: self.dead };
         let payload = serde_json::to_vec(&fate).expect("a fate has only texts and numbers");
-        if let Err(error) = journal.client().publish(reply, Bytes::from(payload)).await {
+        if let Err(error) = journal.send(reply, Bytes::from(payload)).await {
             tracing::debug!(%error, "could not tell that a message is stored");
         }
     }

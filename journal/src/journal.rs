@@ -12,9 +12,10 @@ use sluice_model::{CustomerId, Partition, PartitionCount, Place, Position};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    DeadLetters, JournalError, OpenError, Reader, Settings, leader, lookup, probe,
+    DeadLetters, JournalError, OpenError, Reader, Settings, lookup, probe,
     read::{self, ReadError},
     rights::Rights,
+    server::Server,
     stream::{Tag, contradictions, dead_config, partition_config, tell_of_copies},
     subject::{self, stream_name},
 };
@@ -34,8 +35,7 @@ pub struct Journal(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    client: async_nats::Client,
-    context: jetstream::Context,
+    server: Server,
     tag: Tag,
     rights: Rights,
     /// As asked.
@@ -117,7 +117,13 @@ impl Journal {
         if probe::is_allowed(&rights, tag.partitions) {
             probe::mapping(&client, tag.partitions).await.map_err(OpenError::Mapping)?;
         }
-        Ok(Self(Arc::new(Inner { client, context, tag, rights, replicas, copies })))
+        Ok(Self(Arc::new(Inner { server: Server::Nats { client, context }, tag, rights, replicas, copies })))
+    }
+
+    /// One that is asked in memory.
+    #[cfg(debug_assertions)]
+    pub(crate) fn of(server: Server, tag: Tag, rights: Rights, copies: usize) -> Self {
+        Self(Arc::new(Inner { server, tag, rights, replicas: copies, copies }))
     }
 
     /// [`Journal::open`], again and again while the server does not answer; `None` where `shutdown` came first.
@@ -177,8 +183,20 @@ impl Journal {
     }
 
     /// The connection it was opened with.
+    ///
+    /// # Panics
+    /// In a simulation: what runs in one asks through `server` only.
     pub fn client(&self) -> &async_nats::Client {
-        &self.0.client
+        match &self.0.server {
+            Server::Nats { client, .. } => client,
+            #[cfg(debug_assertions)]
+            Server::Memory(_) => panic!("a journal in memory has no connection to NATS"),
+        }
+    }
+
+    /// Who answers.
+    pub(crate) fn server(&self) -> &Server {
+        &self.0.server
     }
 
     /// Copies of every stream, as asked.
@@ -196,8 +214,13 @@ impl Journal {
         &self.0.rights
     }
 
+    /// As [`Journal::client`].
     pub(crate) fn context(&self) -> &jetstream::Context {
-        &self.0.context
+        match &self.0.server {
+            Server::Nats { context, .. } => context,
+            #[cfg(debug_assertions)]
+            Server::Memory(_) => panic!("a journal in memory has no connection to NATS"),
+        }
     }
 
     /// What a partition's stream holds now, as a leader says whom most of its copies follow.
@@ -211,26 +234,24 @@ impl Journal {
     /// [`Journal::bounds`], and how many copies the stream has.
     pub(crate) async fn bounds_and_copies(&self, partition: Partition) -> Result<(Bounds, usize), JournalError> {
         const OPERATION: &str = "ask for a partition's bounds";
-        let stream = self.context().get_stream(stream_name(partition)).await;
-        let stream = stream.map_err(|e| JournalError::new(OPERATION, e))?;
-        if !leader::is_followed(stream.cached_info().cluster.as_ref()) {
+        let info = self.stream_info(stream_name(partition)).await.map_err(|e| JournalError::new(OPERATION, e))?;
+        if !info.is_followed {
             return Err(JournalError::new(
                 OPERATION,
                 "its stream has no leader at the moment that most of its copies follow",
             ));
         }
-        let (state, config) = (&stream.cached_info().state, &stream.cached_info().config);
-        let max_bytes = u64::try_from(config.max_bytes).ok().filter(|max| *max > 0);
+        let max_bytes = u64::try_from(info.max_bytes).ok().filter(|max| *max > 0);
         let position = |sequence: u64| {
             Position::new(sequence).filter(|p| p.partition() == partition).ok_or_else(|| {
                 JournalError::new(OPERATION, format!("sequence {sequence} is not one of partition {partition}"))
             })
         };
         // A stream that never held anything says 0 or its first sequence minus one, depending on the server's version.
-        let last = position(state.last_sequence.max(Position::before_first(partition).get()))?;
-        let first = if state.messages == 0 { last.next() } else { position(state.first_sequence)? };
-        let bounds = Bounds { first, last, messages: state.messages, bytes: state.bytes, max_bytes };
-        Ok((bounds, config.num_replicas))
+        let last = position(info.last_sequence.max(Position::before_first(partition).get()))?;
+        let first = if info.messages == 0 { last.next() } else { position(info.first_sequence)? };
+        let bounds = Bounds { first, last, messages: info.messages, bytes: info.bytes, max_bytes };
+        Ok((bounds, info.copies))
     }
 
     /// Reads a partition on from behind a place; see [`Reader`]. There is no other way to read one: whoever has

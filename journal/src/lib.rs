@@ -7,7 +7,7 @@
 //! 2. [`settings`]: [`Settings`], the knobs of a journal that is made.
 //! 3. [`stream`]: what a partition's stream has to look like, made and verified.
 //! 4. [`journal`]: [`Journal`], the opened log: its id, its partitions, their bounds; [`error`]: why there is none.
-//! 5. [`rights`]: what the server lets us do, asked before it is tried.
+//! 5. `server`: the few things that are asked of a NATS server; debug builds have one in memory, for simulations. [`rights`]: what the server lets us do, asked before it is tried.
 //! 6. [`probe`]: does the server's account mapping lead where it should? Shown without storing anything.
 //! 7. [`publish`]: [`Publisher`], which stores events by group commit.
 //! 8. [`fate`]: what became of a message, told to whoever asked.
@@ -18,7 +18,6 @@
 //! 13. [`members`]: the writers that are there, as they tell each other.
 //! 14. [`repair`]: what is done about a journal that lost its end, or was made anew.
 
-mod bucket;
 pub mod dead;
 pub mod error;
 pub mod fate;
@@ -26,11 +25,14 @@ pub mod journal;
 mod leader;
 mod lookup;
 pub mod members;
+#[cfg(debug_assertions)]
+pub mod memory;
 pub mod probe;
 pub mod publish;
 pub mod read;
 pub mod repair;
 pub mod rights;
+mod server;
 pub mod settings;
 pub mod stream;
 pub mod subject;

@@ -1,10 +1,9 @@
 //! Looking at single messages: whether the journal still holds what somebody has of it.
 
-use async_nats::jetstream::message::StreamMessage;
 use bytes::Bytes;
 use sluice_model::Position;
 
-use crate::{Bounds, Journal, JournalError, ReadError, dead::change::found, leader, subject::stream_name};
+use crate::{Bounds, Journal, JournalError, ReadError, leader, server::Raw, subject::stream_name};
 
 /// Makes sure that the journal still is the one in which the message at `position` bore this stamp (0: there was none, but the
 /// journal reached it).
@@ -34,18 +33,16 @@ pub(crate) async fn stamp(journal: &Journal, position: Position) -> Result<Optio
     if position == Position::before_first(position.partition()) {
         return Ok(None);
     }
-    let message = raw(journal, position, OPERATION).await?;
-    Ok(message.and_then(|message| i64::try_from(message.time.unix_timestamp_nanos()).ok()))
+    Ok(raw(journal, position, OPERATION).await?.map(|message| message.stamp))
 }
 
 pub(crate) async fn raw(
     journal: &Journal,
     position: Position,
     operation: &'static str,
-) -> Result<Option<StreamMessage>, JournalError> {
-    let stream = journal.context().get_stream_no_info(stream_name(position.partition())).await;
-    let stream = stream.map_err(|e| JournalError::new(operation, e))?;
-    found(stream.get_raw_message(position.get()).await, operation)
+) -> Result<Option<Raw>, JournalError> {
+    let found = journal.raw_message(stream_name(position.partition()), position.get()).await;
+    found.map_err(|e| JournalError::new(operation, e))
 }
 
 /// The events of the message at a position, if it is there.

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::kv::{self, Operation};
-use futures::StreamExt;
-
-use crate::{Journal, JournalError, bucket, subject::WRITERS_BUCKET};
+use crate::{
+    Journal, JournalError,
+    server::bucket::{self, Bucket, Watch},
+    subject::WRITERS_BUCKET,
+};
 
 /// A member that was not heard for so long is forgotten by the server too. Much longer than any time limit of a group, which goes
 /// by what its members hear; this only keeps names of processes that will never come back from piling up.
@@ -13,7 +14,7 @@ const FORGOTTEN: Duration = Duration::from_secs(600);
 
 /// The bucket of the writers. Cloning is cheap.
 #[derive(Debug, Clone)]
-pub struct Members(kv::Store);
+pub struct Members(Bucket);
 
 /// What one member hears. Everybody, the one that spoke included, hears everything in the same order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,24 +69,24 @@ impl Members {
     /// # Errors
     /// Where JetStream does not answer.
     pub async fn hear(&self) -> Result<Hearing, JournalError> {
-        let watch = self.0.watch_with_history(">").await;
+        let watch = self.0.watch().await;
         watch.map(Hearing).map_err(|e| JournalError::new("hear the other writers", e))
     }
 }
 
 /// A member's ear.
-pub struct Hearing(kv::Watch);
+pub struct Hearing(Watch);
 
 impl Hearing {
     /// The next thing that is said; `None` once hearing has ended. May be cancelled.
     pub async fn next(&mut self) -> Option<Result<Heard, JournalError>> {
         let entry = self.0.next().await?;
-        Some(entry.map_err(|e| JournalError::new("hear the other writers", e)).map(|entry| match entry.operation {
-            Operation::Put => {
-                let incarnation = String::from_utf8_lossy(&entry.value).into_owned();
+        Some(entry.map_err(|e| JournalError::new("hear the other writers", e)).map(|entry| match entry.value {
+            Some(value) => {
+                let incarnation = String::from_utf8_lossy(&value).into_owned();
                 Heard::Beat { member: entry.key, incarnation, revision: entry.revision }
             }
-            Operation::Delete | Operation::Purge => Heard::Left { member: entry.key },
+            None => Heard::Left { member: entry.key },
         }))
     }
 }

@@ -5,43 +5,20 @@
 //! previous plus one, and ends with an error otherwise. A reader also ends whenever its consumer does. The next one can only be opened after a
 //! [`Place`]: a position and the stamp that the message there has to bear, which is checked again each time.
 
-use std::time::Duration;
-
-use async_nats::{
-    HeaderMap, Subject,
-    jetstream::consumer::{
-        AckPolicy, DeliverPolicy, PullConsumer, ReplayPolicy,
-        pull::{self, MessagesErrorKind},
-    },
-};
+use async_nats::{HeaderMap, Subject};
 use bytes::Bytes;
-use futures::StreamExt;
 use sluice_model::{CustomerId, PartitionCount, Place, Position, Refusal};
 
 use crate::{
-    Journal, lookup,
-    subject::{customer_of, filler, stream_name},
+    Journal,
+    error::BoxError,
+    lookup,
+    server::{Raw, deliveries::Deliveries},
+    subject::{customer_of, filler},
 };
 
-/// Messages asked for ahead of their use. Fewer cost throughput, more cost memory; 2,000 of 200 bytes are 400 KB.
-const PULL_MESSAGES: usize = 2_000;
-/// Bytes asked for ahead, or twice the largest message that the server takes, where that is more: a message larger than this
-/// would never be given.
-const PULL_BYTES: usize = 8 << 20;
 /// A chunk ends with the message that brings it to this size.
 const CHUNK_BYTES: usize = 1 << 20;
-/// The server says this often that it has nothing new; two missed, and the reader ends. A consumer stands on one server of a
-/// cluster: when that is lost, its partition is read on after so long. Shorter: a reader whose lanes are full for that long ends
-/// for nothing.
-const HEARTBEAT: Duration = Duration::from_secs(3);
-/// The server forgets a consumer that nobody pulls from for this long.
-const INACTIVE: Duration = Duration::from_secs(60);
-
-/// How often a new consumer is pulled from again that nobody seems to listen for, and how long after: in a cluster it may stand
-/// on another server than ours, which hears of it a moment later. Less: its reader ends, and another one is opened. More: one
-/// that is gone is noticed later.
-const HEARD_OF: (u32, Duration) = (20, Duration::from_millis(25));
-
 /// A message of the journal.
 #[derive(Debug, Clone)]
 pub struct Message {
@@ -149,12 +126,7 @@ impl ReadError {
 /// Reads one partition's messages in order, without a gap. Nothing is acknowledged: the shards know how far they are.
 pub struct Reader {
     journal: Journal,
-    consumer: PullConsumer,
-    messages: pull::Stream,
-    /// Pulls that the consumer may yet be left unanswered by; none once it has given something.
-    pulls_left: u32,
-    /// Whether the last pull reached nobody.
-    pull_again: bool,
+    messages: Deliveries,
     /// The last message of a chunk that was given; at first what the reader was opened after.
     given: Place,
     /// The last message that was checked: beyond `given` within a chunk that is being made.
@@ -167,7 +139,7 @@ pub struct Reader {
     last_chunk: usize,
 }
 
-type Delivered = Result<async_nats::jetstream::Message, pull::MessagesError>;
+type Delivered = Result<(Raw, u64), BoxError>;
 
 /// Opens a reader of what stands behind `after`.
 ///
@@ -185,39 +157,10 @@ pub(crate) async fn open(journal: &Journal, after: Place) -> Result<Reader, Read
     {
         return Err(ReadError::Beyond { wanted: from, last: bounds.last });
     }
-    let config = pull::Config {
-        deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: from.get() },
-        ack_policy: AckPolicy::None,
-        replay_policy: ReplayPolicy::Instant,
-        filter_subject: String::new(),
-        headers_only: false,
-        inactive_threshold: INACTIVE,
-        memory_storage: true,
-        num_replicas: 1,
-        description: Some("reads a partition from a position on".to_owned()),
-        // The rest are limits and features of consumers that acknowledge.
-        ..pull::Config::default()
-    };
-    let consumer: PullConsumer = journal
-        .context()
-        .create_consumer_on_stream(config, stream_name(partition))
-        .await
-        .map_err(ReadError::interrupted)?;
+    let messages = Deliveries::open(journal, from).await.map_err(ReadError::interrupted)?;
     journal.verify(after).await?;
-    let messages = pull(journal, &consumer).await?;
     let journal = journal.clone();
-    Ok(Reader {
-        journal,
-        consumer,
-        messages,
-        pulls_left: HEARD_OF.0,
-        pull_again: false,
-        given: after,
-        last: after,
-        instead: None,
-        more: 0,
-        last_chunk: 0,
-    })
+    Ok(Reader { journal, messages, given: after, last: after, instead: None, more: 0, last_chunk: 0 })
 }
 
 /// Whether a place was trimmed whose message should be there. The trimmer keeps the message at a stored position, so a shard that
@@ -228,12 +171,6 @@ async fn is_cut_off(journal: &Journal, after: Place, first: Position) -> Result<
     }
     let least = journal.least_stored(after.position.partition(), first).await.map_err(ReadError::interrupted)?;
     Ok(after.position < least)
-}
-
-async fn pull(journal: &Journal, consumer: &PullConsumer) -> Result<pull::Stream, ReadError> {
-    let bytes = PULL_BYTES.max(2 * journal.client().server_info().max_payload);
-    let stream = consumer.stream().max_messages_per_batch(PULL_MESSAGES).max_bytes_per_batch(bytes);
-    stream.heartbeat(HEARTBEAT).messages().await.map_err(ReadError::interrupted)
 }
 
 impl Reader {
@@ -271,7 +208,7 @@ impl Reader {
         let mut bytes = 0;
         let first = match self.instead {
             Some(found) => return Err(self.missing(found).await),
-            None => self.first().await?,
+            None => self.messages.next().await,
         };
         let mut delivered = Some(first);
         while let Some(item) = delivered {
@@ -288,7 +225,7 @@ impl Reader {
             if chunk.len() >= max || bytes >= CHUNK_BYTES {
                 break;
             }
-            delivered = match futures::poll!(self.messages.next()) {
+            delivered = match futures::poll!(std::pin::pin!(self.messages.next())) {
                 std::task::Poll::Ready(item) => Some(item),
                 std::task::Poll::Pending => None,
             };
@@ -296,25 +233,6 @@ impl Reader {
         self.last_chunk = chunk.len();
         self.given = self.last;
         Ok(chunk)
-    }
-
-    /// What the consumer gives first, once it is heard of.
-    async fn first(&mut self) -> Result<Option<Delivered>, ReadError> {
-        loop {
-            if self.pull_again {
-                tokio::time::sleep(HEARD_OF.1).await;
-                self.messages = pull(&self.journal, &self.consumer).await?;
-                self.pull_again = false;
-            }
-            let item = self.messages.next().await;
-            let unheard = matches!(&item, Some(Err(error)) if error.kind() == MessagesErrorKind::NoResponders);
-            if !unheard || self.pulls_left == 0 {
-                self.pulls_left = 0;
-                return Ok(item);
-            }
-            self.pulls_left -= 1;
-            self.pull_again = true;
-        }
     }
 
     /// Why the wanted position did not come, when another one did.
@@ -333,20 +251,15 @@ impl Reader {
 
     fn check(&mut self, item: Option<Delivered>) -> Result<Message, ReadError> {
         let message = item.ok_or_else(|| ReadError::interrupted("the consumer is gone"))?;
-        let message = message.map_err(ReadError::interrupted)?;
-        let (sequence, stamp, more) = {
-            let info = message.info().map_err(ReadError::interrupted)?;
-            (info.stream_sequence, info.published.unix_timestamp_nanos(), info.pending)
-        };
+        let (Raw { subject, sequence, stamp, headers, payload }, more) = message.map_err(ReadError::interrupted)?;
         let position = Position::new(sequence)
             .ok_or_else(|| ReadError::interrupted(format!("sequence {sequence} is not one of a journal")))?;
         let wanted = self.last.position.next();
         if position != wanted {
             return Err(ReadError::Gap { wanted, found: position });
         }
-        let stamp = i64::try_from(stamp).unwrap_or(i64::MAX);
         (self.last, self.more) = (Place { position, stamp }, more);
-        let (message, _) = message.split();
-        Ok(Message { position, stamp, subject: message.subject, headers: message.headers, payload: message.payload })
+        let headers = (!headers.is_empty()).then_some(headers);
+        Ok(Message { position, stamp, subject, headers, payload })
     }
 }

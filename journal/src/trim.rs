@@ -51,8 +51,9 @@ pub use ledger::{TrimLedger, WriteError};
 pub use record::{Announced, Stored, TrimRecord};
 
 use crate::{
-    Journal, JournalError, bucket,
-    subject::{TRIM_BUCKET, stream_name, trim_key},
+    Journal, JournalError,
+    server::bucket,
+    subject::{TRIM_BUCKET, stream_name},
 };
 
 /// A ticket that one trimmer has seen for so long is of a registration that died. Too short: a slow registration loses its
@@ -67,8 +68,7 @@ impl Journal {
     pub async fn trim_ledger(&self) -> Result<TrimLedger, JournalError> {
         let what = "what trimming has to remember, one entry for each journal";
         let store = bucket::open(self, TRIM_BUCKET, what, Duration::ZERO).await?;
-        let room = self.client().server_info().max_payload;
-        Ok(TrimLedger::new(store, trim_key(self.id()), room))
+        Ok(TrimLedger::new(self.clone(), store))
     }
 
     /// The least position that a shard may have stored, given what the partition holds. Whatever stands before it was trimmed, with
@@ -92,9 +92,7 @@ impl Journal {
         if floor <= bounds.first || floor > bounds.last {
             return Ok(0);
         }
-        let stream = self.context().get_stream_no_info(stream_name(floor.partition())).await;
-        let stream = stream.map_err(|e| JournalError::new(OPERATION, e))?;
-        let purged = stream.purge().sequence(floor.get()).await.map_err(|e| JournalError::new(OPERATION, e))?;
-        Ok(purged.purged)
+        let purged = self.purge(stream_name(floor.partition()), floor).await;
+        purged.map_err(|e| JournalError::new(OPERATION, e))
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rand::RngExt;
+use sluice_failpoint::random_unit;
 
 /// Doubling waits with full jitter between half the step and the step, from a least to a greatest one.
 ///
@@ -25,7 +26,7 @@ impl Backoff {
     pub fn next_wait(&mut self) -> Duration {
         let step = self.step;
         self.step = (step * 2).min(self.greatest);
-        step.mul_f64(rand::rng().random_range(0.5..=1.0))
+        step.mul_f64(0.5 + 0.5 * random_unit(|| rand::rng().random_range(0.0..=1.0)))
     }
 
     /// After a success: begin again with the least wait.

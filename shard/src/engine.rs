@@ -8,6 +8,8 @@ use std::{collections::BTreeMap, ops::Range};
 use futures::stream::BoxStream;
 use sluice_model::{CustomerId, EventId, Partition, Position, Rows};
 
+#[cfg(debug_assertions)]
+use crate::memory::Memory;
 use crate::{
     Advance, Batch, Counts, Flavor, Identity, Limits, ShardAddress, Size, StoredPosition, StoredRow, fault::Fault,
     mysql::Mysql, postgres::Postgres, schema::Column, sqlite::Sqlite,
@@ -18,6 +20,9 @@ pub(crate) enum Engine {
     Postgres(Postgres),
     Mysql(Mysql),
     Sqlite(Sqlite),
+    /// Only in a simulation.
+    #[cfg(debug_assertions)]
+    Memory(Memory),
 }
 
 /// Calls the method of the same name on whichever engine it is.
@@ -27,6 +32,8 @@ macro_rules! either {
             Engine::Postgres($each) => $call,
             Engine::Mysql($each) => $call,
             Engine::Sqlite($each) => $call,
+            #[cfg(debug_assertions)]
+            Engine::Memory($each) => $call,
         }
     };
 }
@@ -34,6 +41,10 @@ macro_rules! either {
 impl Engine {
     /// Connects; `create` makes a database that is only a file, where it is not there yet.
     pub(crate) async fn connect(address: &ShardAddress, limits: Limits, create: bool) -> Result<Self, Fault> {
+        #[cfg(debug_assertions)]
+        if let Some(memory) = Memory::connect(address, limits).await {
+            return memory.map(Self::Memory);
+        }
         Ok(match address.flavor {
             Flavor::Postgres => Self::Postgres(Postgres::connect(address, limits).await?),
             Flavor::Mysql => Self::Mysql(Mysql::connect(address, limits).await?),
@@ -85,6 +96,8 @@ impl Engine {
         match self {
             Self::Postgres(postgres) => postgres.store_at_once(batch).await,
             Self::Mysql(_) | Self::Sqlite(_) => Ok(false),
+            #[cfg(debug_assertions)]
+            Self::Memory(memory) => memory.store_at_once(batch).await,
         }
     }
 

@@ -10,7 +10,8 @@
 //! 5. `append`: the lane's transaction, once for all engines; `lane_rule` and `bisection` are its pure parts. `registration`
 //!    and `schema` are what makes a database a shard; `rebinding` gives one over to another journal.
 //! 6. `engine`: the closed set of engines; `postgres`, `mysql`, `sqlite`: all SQL of one engine. Another engine is another such
-//!    file, a variant there, and one in [`Flavor`]. [`copy_format`]: rows as PostgreSQL takes them.
+//!    file, a variant there, and one in [`Flavor`]. [`copy_format`]: rows as PostgreSQL takes them. Debug
+//!    builds have one more engine, in memory, for simulations.
 //!
 //! `tests/conformance.rs` is one suite that every engine runs.
 
@@ -26,6 +27,8 @@ pub mod error;
 mod fault;
 mod lane_rule;
 pub mod limits;
+#[cfg(debug_assertions)]
+pub mod memory;
 mod mysql;
 mod postgres;
 mod rebinding;

@@ -39,13 +39,13 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationTo
     let name = name.unwrap_or_else(|| MemberName::of_this_process(address));
     let serving = CancellationToken::new();
     let server = tokio::spawn(http::serve(listener, status::routes(status.clone()), serving.clone()));
-    let written = write(&config, name, client, status, &shutdown).await;
+    let written = open_and_write(&config, name, client, status, &shutdown).await;
     serving.cancel();
     server.await??;
     written
 }
 
-async fn write(
+async fn open_and_write(
     config: &Config,
     name: MemberName,
     client: async_nats::Client,
@@ -55,6 +55,21 @@ async fn write(
     let directory = Client::from_args(&config.directory, &client)?;
     let Some(journal) = Journal::open_when_ready(client, &config.journal, shutdown).await? else { return Ok(()) };
     tracing::info!(journal = journal.id(), partitions = %journal.partitions(), "the journal is open");
+    write(config, name, journal, directory, status, shutdown).await
+}
+
+/// What [`run`] does once journal and directory are there, without the listener: a simulation starts here, with its own.
+///
+/// # Errors
+/// Where a part of it has panicked.
+pub async fn write(
+    config: &Config,
+    name: MemberName,
+    journal: Journal,
+    directory: Client,
+    status: Status,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
     let shards = Arc::new(Shards::new(directory.clone(), journal.clone()));
     let Some(names_shards_late) = wait_for_directory(&directory, shutdown).await else { return Ok(()) };
     let (stop_reading, stop_lanes) = (CancellationToken::new(), CancellationToken::new());
@@ -109,7 +124,7 @@ async fn wait_for_directory(directory: &Client, shutdown: &CancellationToken) ->
             Ok(late) => return Some(late),
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "waiting for the directory");
-                tokio::select! { () = tokio::time::sleep(backoff.next_wait()) => {}, () = shutdown.cancelled() => return None }
+                tokio::select! { biased; () = shutdown.cancelled() => return None, () = tokio::time::sleep(backoff.next_wait()) => {} }
             }
         }
     }
@@ -123,7 +138,7 @@ async fn first_shards(shards: &Shards, workers: &[Arc<Lanes>], shutdown: &Cancel
             Ok(()) => return true,
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "waiting for the directory");
-                tokio::select! { () = tokio::time::sleep(backoff.next_wait()) => {}, () = shutdown.cancelled() => return false }
+                tokio::select! { biased; () = shutdown.cancelled() => return false, () = tokio::time::sleep(backoff.next_wait()) => {} }
             }
         }
     }

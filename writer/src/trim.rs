@@ -35,8 +35,9 @@ pub async fn run(journal: Journal, directory: Client, config: TrimConfig, stop: 
     let mut trimmer = Trimmer::new(journal, directory, config);
     loop {
         let round = tokio::select! {
-            round = trimmer.round() => round,
+            biased;
             () = stop.cancelled() => break,
+            round = trimmer.round() => round,
         };
         if let Err(error) = round {
             tracing::warn!(error = &*error as &dyn std::error::Error, "the journal was not trimmed this time");

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::{ErrorCode, kv::UpdateErrorKind, stream::RawMessageErrorKind};
 use sluice_model::Partition;
 
 use super::{Finished, Lost, RepairRecord, Way};
 use crate::{
-    Journal, JournalError, bucket,
-    subject::{REPAIR_BUCKET, repair_key, stream_name},
+    Journal, JournalError,
+    server::{StoreError, bucket},
+    subject::{REPAIR_BUCKET, bucket_stream, repair_key, stream_name},
 };
 
 /// How often the record is written again where somebody else was quicker.
@@ -34,22 +34,9 @@ impl Journal {
         const OPERATION: &str = "read the record of repairs";
         let error = |e: crate::error::BoxError| JournalError::new(OPERATION, e);
         // Not through the bucket: a copy of it that lags would be asked, and one that is missing would look like a failure.
-        let bucket = self.context().get_stream_no_info(format!("KV_{REPAIR_BUCKET}")).await;
-        let bucket = bucket.map_err(|e| error(e.into()))?;
         let subject = format!("$KV.{REPAIR_BUCKET}.{}", repair_key(self.id(), partition));
-        let entry = match bucket.get_last_raw_message_by_subject(&subject).await {
-            Ok(entry) => entry,
-            Err(failure) => {
-                let none = match failure.kind() {
-                    RawMessageErrorKind::NoMessageFound => true,
-                    RawMessageErrorKind::JetStream(e) => {
-                        [ErrorCode::NO_MESSAGE_FOUND, ErrorCode::STREAM_NOT_FOUND].contains(&e.error_code())
-                    }
-                    _ => false,
-                };
-                return if none { Ok((RepairRecord::default(), 0)) } else { Err(error(failure.into())) };
-            }
-        };
+        let entry = self.last_message(bucket_stream(REPAIR_BUCKET), &subject).await.map_err(error)?;
+        let Some(entry) = entry else { return Ok((RepairRecord::default(), 0)) };
         // A deleted entry is an empty message.
         let record = if entry.payload.is_empty() {
             RepairRecord::default()
@@ -74,10 +61,10 @@ impl Journal {
         let what = "what was repaired, one entry for each partition of each journal";
         let store = bucket::open(self, REPAIR_BUCKET, what, Duration::ZERO).await?;
         let json = serde_json::to_vec(record).expect("a record has only texts and numbers");
-        let written = store.update(repair_key(self.id(), partition), json.into(), revision).await;
-        written.map_err(|error| match error.kind() {
-            UpdateErrorKind::WrongLastRevision => RecordError::Stale,
-            _ => JournalError::new(OPERATION, error).into(),
+        let written = store.update(&repair_key(self.id(), partition), json.into(), revision).await;
+        written.map_err(|error| match error {
+            StoreError::Overtaken => RecordError::Stale,
+            StoreError::Other(source) => JournalError::new(OPERATION, source).into(),
         })
     }
 

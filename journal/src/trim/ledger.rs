@@ -2,30 +2,27 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::{
-    context::PublishError,
-    kv::{self, UpdateErrorKind},
-};
-
 use super::{Announced, TrimRecord};
 use crate::{
-    JournalError,
-    dead::change::{found, is_overtaken},
+    Journal, JournalError,
+    server::{
+        StoreError,
+        bucket::{Bucket, is_removed},
+    },
+    subject::trim_key,
 };
 
 /// How often a change is tried again where somebody else was quicker. Trimmers write a few times a minute.
 const TRIES: u32 = 20;
 /// How long to wait before it is tried again: in a cluster the other's write may be on its way still.
 const AGAIN: Duration = Duration::from_millis(50);
-/// The header of an entry that says that there is none any more.
-const REMOVED: &str = "KV-Operation";
 
 /// One journal's entry in the bucket. Cloning is cheap.
 #[derive(Debug, Clone)]
 pub struct TrimLedger {
-    store: kv::Store,
+    journal: Journal,
+    store: Bucket,
     key: String,
-    room: usize,
 }
 
 /// Why the record was not written.
@@ -40,8 +37,9 @@ pub enum WriteError {
 }
 
 impl TrimLedger {
-    pub(super) fn new(store: kv::Store, key: String, room: usize) -> Self {
-        Self { store, key, room }
+    pub(super) fn new(journal: Journal, store: Bucket) -> Self {
+        let key = trim_key(journal.id());
+        Self { journal, store, key }
     }
 
     /// The record and its revision, as the bucket's leader has them. Where one only believes that it leads, they may be older
@@ -51,11 +49,10 @@ impl TrimLedger {
     /// Where JetStream does not answer, or the entry is none of ours.
     pub async fn load(&self) -> Result<(TrimRecord, u64), JournalError> {
         const OPERATION: &str = "read the record of what was trimmed";
-        // Not `entry`: that asks any copy, and one that lags would make a registration try in vain.
-        let subject = format!("{}{}", self.store.prefix, self.key);
-        let entry = found(self.store.stream.get_last_raw_message_by_subject(&subject).await, OPERATION)?;
+        // As the leader has it: a copy that lags would make a registration try in vain.
+        let entry = self.store.last(&self.key).await.map_err(|e| JournalError::new(OPERATION, e))?;
         let Some(entry) = entry else { return Ok((TrimRecord::default(), 0)) };
-        if entry.headers.get(REMOVED).is_some() {
+        if is_removed(&entry) {
             return Ok((TrimRecord::default(), entry.sequence));
         }
         let record = serde_json::from_slice(&entry.payload).map_err(|e| JournalError::new(OPERATION, e))?;
@@ -69,17 +66,14 @@ impl TrimLedger {
     pub async fn write(&self, record: &TrimRecord, revision: u64) -> Result<u64, WriteError> {
         const OPERATION: &str = "write the record of what was trimmed";
         let json = serde_json::to_vec(record).expect("a record has only texts and numbers");
-        if json.len() >= self.room {
-            let what = format!("{} bytes, and the server takes {}: raise its max_payload", json.len(), self.room);
+        let room = self.journal.max_payload();
+        if json.len() >= room {
+            let what = format!("{} bytes, and the server takes {room}: raise its max_payload", json.len());
             return Err(JournalError::new(OPERATION, what).into());
         }
-        self.store.update(&self.key, json.into(), revision).await.map_err(|error| {
-            let source = std::error::Error::source(&error).and_then(|e| e.downcast_ref::<PublishError>());
-            if error.kind() == UpdateErrorKind::WrongLastRevision || source.is_some_and(is_overtaken) {
-                WriteError::Stale
-            } else {
-                JournalError::new(OPERATION, error).into()
-            }
+        self.store.update(&self.key, json.into(), revision).await.map_err(|error| match error {
+            StoreError::Overtaken => WriteError::Stale,
+            StoreError::Other(source) => JournalError::new(OPERATION, source).into(),
         })
     }
 
@@ -89,7 +83,7 @@ impl TrimLedger {
     /// # Errors
     /// Where JetStream does not answer. A ticket may be left then; it ends by itself.
     pub async fn announce(&self, shard: &str) -> Result<Announced, JournalError> {
-        let ticket = uuid::Uuid::new_v4().simple().to_string();
+        let ticket = self.journal.unique_text();
         let insert = |record: &mut TrimRecord| drop(record.registering.insert(ticket.clone(), shard.to_owned()));
         let floors = self.change(insert).await?.floors;
         Ok(Announced { ticket, floors })

@@ -38,7 +38,7 @@ impl Membership {
     /// A member that has said nothing yet. One that is silent for `takeover` is taken for dead by the others.
     pub fn new(name: MemberName, journal: Journal, takeover: Duration) -> Self {
         let roll = Roll::new(name.as_str().to_owned(), BEATS.into());
-        let incarnation = journal.client().new_inbox();
+        let incarnation = journal.unique_text();
         let interval = takeover / BEATS;
         Self { name, incarnation, journal, interval, roll, known: watch::Sender::default(), warned: false }
     }
@@ -77,6 +77,7 @@ impl Membership {
         let mut deaf_at = self.deaf_at();
         loop {
             let heard = tokio::select! {
+                biased;
                 heard = hearing.next() => heard.ok_or("the server has ended it")??,
                 Err(error) = &mut beats => return Err(error.into()),
                 () = tokio::time::sleep_until(deaf_at) => return Err("what this writer says is not heard".into()),

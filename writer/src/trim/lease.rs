@@ -1,8 +1,9 @@
 //! Whether the owner has fallen silent.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sluice_journal::TrimRecord;
+use tokio::time::Instant;
 
 /// What a process has seen of the owner's claims.
 ///

@@ -2,19 +2,20 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    time::{Instant, SystemTime},
+    time::SystemTime,
 };
 
 use anyhow::Context;
 use futures::StreamExt;
 use sluice_directory::{Client, ShardEntry};
-use sluice_failpoint::fail_point;
+use sluice_failpoint::{fail_point, system_time};
 use sluice_journal::{
     Bounds, Journal, TrimLedger, TrimRecord,
     trim::{Stored, WriteError, search},
 };
 use sluice_model::{Partition, Place, Position};
 use sluice_shard::{Identity, Shard, ShardError, StoredPosition};
+use tokio::time::Instant;
 
 use super::{
     decision::{self, Held, Positions},
@@ -40,8 +41,7 @@ pub struct Trimmer {
 impl Trimmer {
     /// One that has claimed nothing yet.
     pub fn new(journal: Journal, directory: Client, config: TrimConfig) -> Self {
-        // Nothing else of this process is random, and its number alone is not unique among machines.
-        let me = format!("{}-{}", std::process::id(), journal.client().new_inbox());
+        let me = journal.unique_text();
         let lease = Lease::new(config.interval());
         Self { me, journal, directory, config, lease, ledger: None, tickets: Tickets::default() }
     }
@@ -200,7 +200,7 @@ impl Trimmer {
 
     /// The first message that is too young to go, of those that every shard has passed.
     async fn first_young(&self, bounds: &Bounds, passed: Position) -> anyhow::Result<Position> {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let now = system_time().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
         let age = u128::from(self.config.retain_s) * 1_000_000_000;
         let moment = i64::try_from(now.saturating_sub(age)).unwrap_or(i64::MAX);
         Ok(search::first_since(bounds.first, passed, moment, |position| self.journal.stamp(position)).await?)

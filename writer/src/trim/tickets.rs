@@ -1,8 +1,9 @@
 //! Registrations under way, which hold every floor where it is.
 
-use std::{collections::HashMap, time::Instant};
+use std::collections::HashMap;
 
 use sluice_journal::{TrimRecord, trim::TICKET_LIMIT};
+use tokio::time::Instant;
 
 /// Since when this process has seen each ticket. As with the lease, only its own clock counts.
 #[derive(Debug, Default)]
