@@ -94,7 +94,12 @@ impl MemoryServer {
         Journal::of(Server::Memory(link), tag, Rights::default(), self.0.copies)
     }
 
-    /// Whether it answers. Where it does not, its consumers are gone, too.
+    /// Whether it answers.
+    pub fn is_up(&self) -> bool {
+        self.streams().is_up()
+    }
+
+    /// Whether it answers from now on. Where it does not, its consumers are gone, too.
     pub fn set_up(&self, up: bool) {
         self.streams().set_up(up);
     }

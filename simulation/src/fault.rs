@@ -103,13 +103,13 @@ fn happen(world: &World, fault: Fault, lasts: Duration, chance: &mut Chance) -> 
         Fault::Kill => world.running(chance).is_some_and(|writer| {
             world.kill(&writer, chance.once_in(2));
             let later = world.clone();
-            after(lasts / 4, move || later.start(&writer));
+            after(absence(chance), move || later.start(&writer));
             true
         }),
         Fault::Stop => world.running(chance).is_some_and(|writer| {
             world.stop(&writer);
             let later = world.clone();
-            after(lasts, move || later.start(&writer));
+            after(absence(chance), move || later.start(&writer));
             true
         }),
         Fault::Join => world.absent(chance).is_some_and(|writer| {
@@ -161,6 +161,9 @@ fn to_shard(world: &World, fault: Fault, lasts: Duration, chance: &mut Chance) -
     let Some(database) = world.database(&shard) else { return false };
     match fault {
         Fault::Shard => {
+            if database.trouble().is_some() {
+                return false;
+            }
             let troubles = [Trouble::Away, Trouble::Frozen, Trouble::Locked, Trouble::ReadOnly, Trouble::Full];
             let trouble = *chance.one_of(&troubles);
             world.note(&format!("{shard} is {trouble:?} for {} ms", lasts.as_millis()));
@@ -192,6 +195,9 @@ fn to_shard(world: &World, fault: Fault, lasts: Duration, chance: &mut Chance) -
 fn to_journal(world: &World, fault: Fault, lasts: Duration, chance: &mut Chance) -> bool {
     match fault {
         Fault::Nats => {
+            if !world.server().is_up() {
+                return false;
+            }
             world.note("NATS is away");
             world.server().set_up(false);
             let later = world.clone();
@@ -219,6 +225,11 @@ fn to_journal(world: &World, fault: Fault, lasts: Duration, chance: &mut Chance)
         _ => return world.lose_end(chance.between(1, MOST_LOST), chance),
     }
     true
+}
+
+/// How long a writer is away that was killed or told to stop.
+fn absence(chance: &mut Chance) -> Duration {
+    Duration::from_millis(chance.magnitude(50, 12_000))
 }
 
 fn after(time: Duration, what: impl FnOnce() + Send + 'static) {

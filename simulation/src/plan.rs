@@ -78,7 +78,7 @@ impl Plan {
         let kinds = [Kind::AtOnce, Kind::StepByStep, Kind::OneWriter];
         let shards = (1..=chance.between(1, 3)).map(|n| (format!("s{n}"), *chance.one_of(&kinds)));
         let shards = shards.collect();
-        let writers: Vec<String> = (1..=chance.between(1, 3)).map(|n| format!("w{n}")).collect();
+        let writers: Vec<String> = (1..=*chance.one_of(&[1, 2, 2, 3])).map(|n| format!("w{n}")).collect();
         let running = usize::try_from(chance.between(1, writers.len() as u64)).expect("at most 3");
         let (faults, faults_apart_ms) = faults(chance);
         let lasts_ms = chance.between(5_000, 90_000);
@@ -124,15 +124,26 @@ impl Knobs {
     }
 }
 
-/// Half of the seeds have some kinds of faults of many, and the others a few kinds that come often: what takes three of them
-/// one after the other is rare where there are sixteen. Gives the kinds, and how long one comes after the other.
+/// What takes several faults one after the other is rare where there are sixteen kinds. So a third of the seeds have about half
+/// of all kinds, a third a few that come often, and a third what is done while something is out of order: shards, the
+/// journal's end, writers. Gives the kinds, and how long one comes after the other.
 fn faults(chance: &mut Chance) -> (Vec<Fault>, u64) {
-    if chance.once_in(2) {
-        let some = Fault::ALL.into_iter().filter(|_| chance.once_in(2)).collect();
-        return (some, chance.magnitude(300, 20_000));
+    match chance.between(0, 2) {
+        0 => {
+            let some = Fault::ALL.into_iter().filter(|_| chance.once_in(2)).collect();
+            (some, chance.magnitude(300, 20_000))
+        }
+        1 => {
+            let few = (0..chance.between(2, 4)).map(|_| *chance.one_of(&Fault::ALL)).collect();
+            (few, chance.magnitude(300, 5_000))
+        }
+        _ => {
+            let mut some = vec![*chance.one_of(&[Fault::Shard, Fault::Shard, Fault::LoseEnd, Fault::CutShard])];
+            let others = [Fault::Kill, Fault::Stop, Fault::Join, Fault::Restore, Fault::LoseEnd, Fault::CutNats];
+            some.extend((0..chance.between(1, 3)).map(|_| *chance.one_of(&others)));
+            (some, chance.magnitude(300, 5_000))
+        }
     }
-    let few = (0..chance.between(2, 4)).map(|_| *chance.one_of(&Fault::ALL)).collect();
-    (few, chance.magnitude(300, 5_000))
 }
 
 /// Half of the seeds have a quiet network.

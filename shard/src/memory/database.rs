@@ -166,6 +166,11 @@ impl MemoryDatabase {
         open.into_iter().for_each(|session| state.close(session));
     }
 
+    /// What is wrong with it.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.state().trouble
+    }
+
     /// From now on this is wrong with it, or nothing.
     pub fn set_trouble(&self, trouble: Option<Trouble>) {
         if trouble == Some(Trouble::Away) {
