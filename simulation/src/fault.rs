@@ -90,7 +90,7 @@ pub async fn run(world: World, mut chance: Chance) {
         }
         tokio::time::sleep(apart).await;
         let fault = *chance.one_of(&plan.faults);
-        let lasts = Duration::from_millis(chance.magnitude(100, plan.longest_fault_ms));
+        let lasts = Duration::from_millis(chance.magnitude(plan.longest_fault_ms / 16, plan.longest_fault_ms));
         if happen(&world, fault, lasts, &mut chance) {
             world.count(fault);
         }
