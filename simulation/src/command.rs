@@ -99,7 +99,12 @@ fn many(cli: &Cli) -> ExitCode {
     let first = cli.first.unwrap_or(since_epoch.as_secs() << 20);
     let threads = cli.threads.or_else(|| std::thread::available_parallelism().ok().map(Into::into)).unwrap_or(1);
     let seeds = cli.seeds.or_else(|| cli.minutes.is_none().then_some(1_000));
-    let limits = Limits { seeds, time: cli.minutes.map(|m| Duration::from_secs_f64(60.0 * m)), broken: cli.broken, leniency: cli.leniency() };
+    let limits = Limits {
+        seeds,
+        time: cli.minutes.map(|m| Duration::from_secs_f64(60.0 * m)),
+        broken: cli.broken,
+        leniency: cli.leniency(),
+    };
     let report = search(first, threads, limits, |ran| {
         if ran.broken.is_some() && cli.output == Output::Text && cli.broken == 1 {
             show(ran);

@@ -136,7 +136,8 @@ fn happen(world: &World, fault: Fault, lasts: Duration, chance: &mut Chance) -> 
         }
         Fault::Storm => {
             let mut few = || chance.magnitude(10, 3_000);
-            let odds = Odds { refused: few(), lost: few() / 2, answer_lost: few() / 2, cut: few(), ..world.plan().odds };
+            let odds =
+                Odds { refused: few(), lost: few() / 2, answer_lost: few() / 2, cut: few(), ..world.plan().odds };
             world.note(&format!("a storm: {odds:?}"));
             world.scheduler().set_odds(odds);
             let later = world.clone();

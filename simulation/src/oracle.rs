@@ -213,7 +213,8 @@ impl State {
             }
             for (id, stamp) in due.dead.iter().chain(&due.nobodys) {
                 let letters = self.dead.get(id);
-                let letters = letters.ok_or_else(|| format!("{shard} passes {}, which has no dead letter", show(*id)))?;
+                let letters =
+                    letters.ok_or_else(|| format!("{shard} passes {}, which has no dead letter", show(*id)))?;
                 if !self.leniency.lost_letters && letters.values().all(|of| *of != 0 && of != stamp) {
                     return Err(format!(
                         "{shard} passes {}, whose dead letter is that of a message that the journal has lost",

@@ -13,7 +13,14 @@ use sluice_shard::memory::MemoryDatabase;
 use tokio::time::Instant;
 
 use crate::{
-    chance::Chance, fault, fault::Fault, history::History, load, oracle::{Checked, Leniency}, plan::Plan, scheduler::Scheduler,
+    chance::Chance,
+    fault,
+    fault::Fault,
+    history::History,
+    load,
+    oracle::{Checked, Leniency},
+    plan::Plan,
+    scheduler::Scheduler,
     world::World,
 };
 

@@ -150,8 +150,12 @@ impl World {
 
     /// Which partitions no longer are what some shard has read of them: nobody goes on there before they are repaired.
     pub fn parted(&self) -> Vec<Partition> {
-        let stored: Vec<StoredPosition> =
-            self.shards().iter().filter_map(|shard| self.database(shard)).flat_map(|d| d.positions().into_values()).collect();
+        let stored: Vec<StoredPosition> = self
+            .shards()
+            .iter()
+            .filter_map(|shard| self.database(shard))
+            .flat_map(|d| d.positions().into_values())
+            .collect();
         let is_parted = |partition: &Partition| {
             let mut of_it = stored.iter().filter(|at| at.position.partition() == *partition);
             of_it.any(|at| at.position > self.server().bounds(*partition).1 || !self.oracle().is_sound(*at))

@@ -55,8 +55,7 @@ impl Streams {
     }
 
     pub(super) fn set_stale(&mut self, stale: bool) {
-        self.stale =
-            stale.then(|| self.streams.iter().map(|(name, stream)| (name.clone(), stream.last)).collect());
+        self.stale = stale.then(|| self.streams.iter().map(|(name, stream)| (name.clone(), stream.last)).collect());
     }
 
     pub(super) fn cut(&mut self) {

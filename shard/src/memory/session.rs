@@ -175,9 +175,10 @@ impl Memory {
                     _ => match state.lock(self.session, &want) {
                         None => return Ok(()),
                         Some(holder) => {
-                            let abandoned = state.sessions.get(&holder).is_some_and(|holder| {
-                                holder.heard.elapsed() > self.limits.abandoned()
-                            });
+                            let abandoned = state
+                                .sessions
+                                .get(&holder)
+                                .is_some_and(|holder| holder.heard.elapsed() > self.limits.abandoned());
                             if abandoned {
                                 state.close(holder);
                                 continue;

@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use sluice_directory::{Client, ShardEntry};
-use sluice_journal::{Journal, ReadError, Verified, dead::Grave, subject};
+use sluice_journal::{Journal, ReadError, Verified, Watched, dead::Grave, subject};
 use sluice_model::{Pace, PartitionCount, Person, Place, Reason, Refusal};
 use sluice_service::{Backoff, shutdown::cancelled_within};
 use sluice_shard::{Batch, Class, Identity, Operation, RefusedRow, Shard, ShardError, StoredPosition};
@@ -272,8 +272,8 @@ impl Task {
             observe::committed(&self.lane, rows, begun.elapsed());
             prepared.committed(&mut self.stored);
             self.lane.set_stored(&self.stored);
+            self.tell(std::mem::take(&mut prepared.watched)).await;
         }
-        self.tell(&mut prepared).await;
         self.spare = prepared.into_spare();
         Ok(is_new)
     }
@@ -288,11 +288,10 @@ impl Task {
         }
     }
 
-    /// Tells whoever waits for it what this shard has, whether by this lane's doing or another's.
-    async fn tell(&self, prepared: &mut Prepared) {
-        let told = prepared.told(&self.stored);
+    /// Tells those who wait for them of the messages that a transaction has stored.
+    async fn tell(&self, stored: Vec<Watched>) {
         let tell = async {
-            for watched in told {
+            for watched in stored {
                 watched.tell(&self.context.journal, Some(self.lane.shard())).await;
             }
         };

@@ -60,7 +60,8 @@ pub struct Prepared {
     pub batch: Batch,
     /// Events of this shard's customers that can never become a row.
     pub graves: Vec<Grave>,
-    /// Messages whose publishers wait for the outcome; also of what the shard had already.
+    /// Messages of which somebody wants to hear. What the shard had already is not among them: whoever stored that knows
+    /// what became of it, and this lane does not.
     pub watched: Vec<Watched>,
     ranges: BTreeMap<Partition, PositionRange>,
 }
@@ -165,9 +166,7 @@ impl Work {
                 |position: Position| stored.get(&position.partition()).is_some_and(|shard| shard.lacks(position));
             self.rows.retain(|id| lacks(id.position()));
             self.graves.retain(|grave| lacks(grave.id.position()));
-            let left_out =
-                |position: Position| stored.get(&position.partition()).is_some_and(|shard| shard.is_left_out(position));
-            self.watched.retain(|watched| !left_out(watched.position));
+            self.watched.retain(|watched| lacks(watched.position));
         }
         self.rows.sort();
         let Self { rows, graves, watched, ranges, .. } = self;
@@ -218,15 +217,6 @@ impl Prepared {
                 watched.dead.push(DeadEvent::new(id.index(), refusal));
             }
         }
-    }
-
-    /// Takes out the messages whose publishers wait and that a shard with these positions has. Those of a partition that
-    /// is no longer this lane's, its new owner answers.
-    pub fn told(&mut self, stored: &Stored) -> impl Iterator<Item = Watched> {
-        let watched = std::mem::take(&mut self.watched).into_iter();
-        watched.filter(|watched| {
-            stored.get(&watched.position.partition()).is_some_and(|shard| watched.position <= shard.stored.position)
-        })
     }
 
     /// Notes the stored positions once it is committed.
