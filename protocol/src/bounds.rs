@@ -9,36 +9,39 @@ pub const WRITERS: usize = 2;
 /// Partitions that there may be.
 pub const PARTITIONS: usize = 2;
 
-/// What is bounded so that the search ends. Crashes, lost connections, lost answers, lanes that go behind, changes of the
-/// assignment and trimming are not: they may happen at every step, any number of times.
+/// What is bounded so that the search ends. Crashes, lost connections, lost answers, lanes that go
+/// behind, changes of the assignment and trimming are not: they may happen at every step, any
+/// number of times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     /// Writers, each of which owns every partition at first; at most [`WRITERS`].
     pub writers: usize,
-    /// The number of shards that each writer has lanes for: the first of them only, or both. What is routed to a shard that
-    /// nobody has a lane for is, to the others, a position without a row.
+    /// The number of shards that each writer has lanes for: the first of them only, or both. What
+    /// is routed to a shard that nobody has a lane for is, to the others, a position without a row.
     pub lanes: [usize; WRITERS],
     /// Partitions; at most [`PARTITIONS`].
     pub partitions: usize,
     /// Messages published to each partition; at most 7.
     pub messages: [u8; PARTITIONS],
-    /// Whether all messages are there from the start. For what must never happen that changes nothing: a reader that is slow
-    /// sees the same as one that is early.
+    /// Whether all messages are there from the start. For what must never happen that changes
+    /// nothing: a reader that is slow sees the same as one that is early.
     pub published: bool,
     /// How often a shard is set back to an older copy, in all.
     pub set_backs: u8,
-    /// Transactions whose connection is gone and which the shard may still commit later; at most one waits at a shard.
+    /// Transactions whose connection is gone and which the shard may still commit later; at most
+    /// one waits at a shard.
     pub orphans: bool,
     /// Whether the journal is trimmed.
     pub trim: bool,
     /// Whether the group takes partitions from a writer and gives them back.
     pub assignments: bool,
-    /// How many partitions lose the journal's end: the first of them only, or both; each once. Then it gives the same positions
-    /// again.
+    /// How many partitions lose the journal's end: the first of them only, or both; each once. Then
+    /// it gives the same positions again.
     pub losses: usize,
     /// Whether a reader decides where to start, and starts, in two steps.
     pub slow_starts: bool,
-    /// Whether a lane that is behind may join the readers. Without, a wrong variant shows what it does without that.
+    /// Whether a lane that is behind may join the readers. Without, a wrong variant shows what it
+    /// does without that.
     pub joins: bool,
 }
 
@@ -49,7 +52,8 @@ impl Bounds {
     }
 }
 
-/// The protocol, or one that differs from it in a single, wrong point.
+/// The protocol, or one that differs from it in a single, wrong point. Two variants have `stamps`:
+/// where that is false they differ in a second point, without which they do no harm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Variant {
     /// DESIGN.md's protocol.
@@ -58,7 +62,8 @@ pub enum Variant {
     PositionApart,
     /// The transaction does not compare the stored position with the one that it goes on from.
     NoCompare,
-    /// The reader starts behind the furthest shard, and every lane takes what it gives for the next it needs.
+    /// The reader starts behind the furthest shard, and every lane takes what it gives for the next
+    /// it needs.
     StartsAtLive,
     /// The trimmer asks the readers where they are instead of the shards.
     TrimsToLive,
@@ -74,11 +79,14 @@ pub enum Variant {
     KeepsForeign,
     /// A lane that finds its next message gone stops without asking the shard once more.
     StopsUnasked,
-    /// A lane that is fed does not look whether its queue begins where its shard ends until something is in the queue.
+    /// A lane that is fed does not look whether its queue begins where its shard ends until
+    /// something is in the queue.
     WaitsForMore,
-    /// Work is kept over an error, and what an earlier transaction of it left out as stored is no longer in it.
+    /// Work is kept over an error, and what an earlier transaction of it left out as stored is no
+    /// longer in it.
     PreparesDestructively,
-    /// Work is kept over an error, and what an earlier transaction left out, as the partition had been released, is no longer in it.
+    /// Work is kept over an error, and what an earlier transaction left out, as the partition had
+    /// been released, is no longer in it.
     KeepsWorkOverRelease,
     /// Work is kept over an error, also while its partition is refused and taken again.
     KeepsWorkOverRefusal {
@@ -90,14 +98,19 @@ pub enum Variant {
         /// Whether work is compared with the stored stamp all the same.
         stamps: bool,
     },
-    /// A lane asks only whether its work begins where the shard ends, and not whether it is of the same history.
+    /// A lane asks only whether its work begins where the shard ends, and not whether it is of the
+    /// same history.
     FitsByPosition,
     /// A reader that has given nothing yet opens without a look at the stamp.
     OpensUnverified,
     /// A lane that is behind opens without a look at the stamp.
     LaneOpensUnverified,
-    /// A place of which the journal begins with the next message is taken for one that the journal holds.
+    /// A place of which the journal begins with the next message is taken for one that the journal
+    /// holds.
     TrustsTrimmed,
+    /// A reader that opened at the journal's first message, whatever stands before that, gives a
+    /// lane what follows on any stamp.
+    UnknownFitsAll,
     /// The transaction compares the stored position, and not its stamp.
     ComparesNoStamp,
 }
@@ -122,6 +135,10 @@ impl Variant {
                 | Self::KeepsWorkOverRefusal { stamps: false }
                 | Self::TrustsStaleHealth { stamps: false }
         );
-        Checks { gap: !(is_pending && self == Self::KeepsPending), stamps: !by_position }
+        Checks {
+            gap: !(is_pending && self == Self::KeepsPending),
+            stamps: !by_position,
+            unknown: !by_position && self != Self::UnknownFitsAll,
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! A lane that is behind reads for itself, then joins the readers. The model of the writer's `lane::catch_up`.
+//! A lane that is behind reads for itself, then joins the readers. The model of the writer's
+//! `lane::catch_up`.
 
 use crate::{
     bounds::{PARTITIONS, Variant},
@@ -37,13 +38,15 @@ impl Lane {
         (after.position + 1 < target).then_some(after)
     }
 
-    /// Whether it reads for itself, and the journal gives it something, or lacks what it has read last.
+    /// Whether it reads for itself, and the journal gives it something, or lacks what it has read
+    /// last.
     pub(crate) fn can_read(&self, log: &Log, ends: &Ends, partition: usize) -> bool {
         let after = self.reads_after(ends, partition);
         after.is_some_and(|after| log.deliver(after.position + 1).is_some() || log.has_parted(after))
     }
 
-    /// Reads one message for itself: it opens after the last place that it has, and the journal has to hold that.
+    /// Reads one message for itself: it opens after the last place that it has, and the journal has
+    /// to hold that.
     pub(crate) fn read(
         &mut self,
         log: &Log,
@@ -82,10 +85,10 @@ impl Lane {
 
     /// A wrong variant: takes everything before the readers for read.
     pub(crate) fn pretend(&mut self, ends: &Ends) {
-        for partition in 0..PARTITIONS {
-            let (Some(after), Some(last)) = (self.known[partition], ends[partition]) else { continue };
+        for (range, (known, end)) in self.queue.0.iter_mut().zip(self.known.iter().zip(ends)) {
+            let (Some(after), Some(last)) = (*known, *end) else { continue };
             let messages = span(after.position, last.position);
-            self.queue.0[partition] = Range { after, last, messages, rows: 0 };
+            *range = Range { after, last, messages, rows: 0 };
         }
         self.joining = [0; PARTITIONS];
     }

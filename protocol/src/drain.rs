@@ -1,14 +1,16 @@
 //! Progress: from any state, a writer that is left in peace stores everything.
 //!
-//! The checker's own `eventually` does not see cycles. So at every state the search reaches, the rest of a good day is played
-//! out for each writer alone, the other one asleep for ever: no more faults, and everything that can be done is done in a
-//! fixed order. A schedule that does not end, or that ends with something left to store, is a counterexample.
+//! The checker's own `eventually` does not see cycles. So at every state the search reaches, the
+//! rest of a good day is played out for each writer alone, the other one asleep for ever: no more
+//! faults, and everything that can be done is done in a fixed order. A schedule that does not end,
+//! or that ends with something left to store, is a counterexample.
 
 use crate::{
     bounds::SHARDS,
     lane::Phase,
     model::Protocol,
-    step::{self, LaneStep, Step},
+    schedule,
+    step::{LaneStep, Step},
     world::World,
 };
 
@@ -20,8 +22,9 @@ pub(crate) fn is_drained(world: &World, shard: usize, partition: usize) -> bool 
     world.shards[shard].disk.stored[partition] == world.logs[partition].end()
 }
 
-/// Whether each writer alone would store everything, or say where it cannot: where a shard was set back further than the
-/// journal reaches, or has stored what the journal lost, which stops that partition alone.
+/// Whether each writer alone would store everything, or say where it cannot: where a shard was set
+/// back further than the journal reaches, or has stored what the journal lost, which stops that
+/// partition alone.
 pub(crate) fn drains(model: &Protocol, world: &World) -> bool {
     (0..model.bounds.writers).all(|writer| {
         good_day(model, *world, writer).is_some_and(|end| {
@@ -45,9 +48,10 @@ fn good_day(model: &Protocol, mut world: World, writer: usize) -> Option<World> 
     let mut steps = Vec::new();
     for _ in 0..STEPS {
         steps.clear();
-        step::of_writer(model, &world, writer, &mut steps);
+        schedule::of_writer(model, &world, writer, &mut steps);
         let good = steps.iter().find(|step| is_good(model, &world, step)).copied();
-        // What stopped at a gap has said so, and somebody starts the process again where that may help.
+        // What stopped at a gap has said so, and somebody starts the process again where that may
+        // help.
         let again = has_stopped(&world, writer).then_some(Step::Crash(writer));
         match good.or(again) {
             Some(step) => model.take(&mut world, step),

@@ -4,17 +4,20 @@ use stateright::Property;
 
 use crate::{bounds::PARTITIONS, drain, lane::Phase, model::Protocol, reader::Reader, world::World};
 
-/// A shard has an event of its own if and only if it stands in the history that leads to the stored place, and has it once.
+/// A shard has an event of its own if and only if it stands in the history that leads to the stored
+/// place, and has it once.
 pub const ONCE: &str = "Once";
 /// A transaction holds every row of its shard between the stored position and the new one.
 pub const WHOLE: &str = "Whole";
-/// A stored position moves forward only, and only from a place to a later one of the same history of the journal.
+/// A stored position moves forward only, and only from a place to a later one of the same history
+/// of the journal.
 pub const LINKED: &str = "Linked";
 /// A transaction holds no row that its position does not pass.
 pub const TOGETHER: &str = "Together";
 /// A row stands on the shard that its route names.
 pub const PLACED: &str = "Placed";
-/// The trimmer never passes a stored position, as of its last reading, nor what was given again before it is repaired.
+/// The trimmer never passes a stored position, as of its last reading, nor what was given again
+/// before it is repaired.
 pub const KEPT: &str = "Kept";
 /// A lane stops only where its shard needs what is gone from the journal.
 pub const TOLD: &str = "Told";
@@ -26,7 +29,8 @@ pub const DRAINED: &str = "all is stored";
 pub const STOPPED: &str = "a lane stops at a gap";
 /// It happens that all is stored after the journal lost its end: also what was given again.
 pub const AGAIN: &str = "what was given again is stored";
-/// It happens that a writer has let go of a partition of which a shard has stored what the journal lost.
+/// It happens that a writer has let go of a partition of which a shard has stored what the journal
+/// lost.
 pub const REFUSED: &str = "a partition is refused";
 /// It happens that a shard has stored what the journal lost, and everything of another partition.
 pub const PARTED: &str = "one partition is refused, and the other is stored";

@@ -1,14 +1,17 @@
-//! The journal: a partition's messages, of which a prefix may have been trimmed, and the end lost and given again.
+//! The journal: a partition's messages, of which a prefix may have been trimmed, and the end lost
+//! and given again.
 
 use crate::bounds::SHARDS;
 
 /// A position in a partition. 0 stands before the first message.
 pub(crate) type Position = u8;
 
-/// A set of messages: bit n is position n as it was given first, bit 8 + n as it was given again after a loss.
+/// A set of messages: bit n is position n as it was given first, bit 8 + n as it was given again
+/// after a loss.
 pub(crate) type Messages = u16;
 
-/// A position, and the stamp of the message there. A stamp is 0 in the first history, and 1 for what was given again.
+/// A position, and the stamp of the message there. A stamp is 0 in the first history, and 1 for
+/// what was given again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Place {
     pub(crate) position: Position,
@@ -41,7 +44,8 @@ pub(crate) struct Log {
     pub(crate) last: Position,
     /// Where the journal ended when it lost its end, once it has.
     pub(crate) lost_after: Option<Position>,
-    /// Each shard's messages, lost ones too. A route is a function of customer and position, so the publish settles it.
+    /// Each shard's messages, lost ones too. A route is a function of customer and position, so the
+    /// publish settles it.
     pub(crate) routed: [Messages; SHARDS],
 }
 
@@ -57,7 +61,8 @@ impl Log {
         self.routed[shard] |= self.end().message();
     }
 
-    /// Loses everything beyond `after`; later messages get the same positions again, with other stamps.
+    /// Loses everything beyond `after`; later messages get the same positions again, with other
+    /// stamps.
     pub(crate) fn lose(&mut self, after: Position) {
         self.last = after;
         self.lost_after = Some(after);
@@ -77,13 +82,15 @@ impl Log {
         if self.first == 1 { Place::default() } else { Place { position: self.first - 1, stamp: UNKNOWN } }
     }
 
-    /// Whether the journal lacks the message at this place, or has another one there. A trimmed message shows nothing any more.
+    /// Whether the journal lacks the message at this place, or has another one there. A trimmed
+    /// message shows nothing any more.
     pub(crate) fn has_parted(&self, place: Place) -> bool {
         place.position >= self.first && (place.position > self.last || self.at(place.position) != place)
     }
 
-    /// Whether the message at this place is trimmed: then nothing tells whether what follows is of the same history. A shard that
-    /// was never set back is never there, as the message at a stored position is kept.
+    /// Whether the message at this place is trimmed: then nothing tells whether what follows is of
+    /// the same history. A shard that was never set back is never there, as the message at a stored
+    /// position is kept.
     pub(crate) fn has_trimmed(&self, place: Place) -> bool {
         place.position < self.first && self.first > 1 && place.stamp != UNKNOWN
     }
@@ -94,7 +101,8 @@ impl Log {
         (span(0, given_first) & 0xff) | (span(given_first, place.position) & 0xff00)
     }
 
-    /// What a consumer that asks for `from` is given. The server skips a trimmed prefix without a word.
+    /// What a consumer that asks for `from` is given. The server skips a trimmed prefix without a
+    /// word.
     pub(crate) fn deliver(&self, from: Position) -> Option<Place> {
         (from <= self.last).then(|| self.at(from.max(self.first)))
     }

@@ -1,5 +1,5 @@
-//! A lane of a writer: its queue, what it has in hand, and where its one transaction is. The model of the writer's
-//! `lane::queue` and `lane::task`.
+//! A lane of a writer: its queue, what it has in hand, and where its one transaction is. The model
+//! of the writer's `lane::queue` and `lane::task`.
 
 use crate::{
     bounds::{PARTITIONS, Variant},
@@ -11,7 +11,8 @@ use crate::{
 /// Where a lane's connection and transaction are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Phase {
-    /// Not connected. `gone` are the journal's first positions where a message that the lane needed was not there any more.
+    /// Not connected. `gone` are the journal's first positions where a message that the lane needed
+    /// was not there any more.
     Down { gone: [Position; PARTITIONS] },
     /// Connected, and without a transaction.
     Ready,
@@ -31,14 +32,17 @@ pub(crate) struct Lane {
     pub(crate) phase: Phase,
     /// What the shard said last, and what has been committed since. `None`: not asked, or refused.
     pub(crate) known: Known,
-    /// Known in an ownership epoch that has ended, which the lane has not noticed. Its health no longer says it.
+    /// Known in an ownership epoch that has ended, which the lane has not noticed. Its health no
+    /// longer says it.
     pub(crate) stale: [bool; PARTITIONS],
     /// Which partitions' readers feed the queue.
     pub(crate) fed: [bool; PARTITIONS],
     pub(crate) queue: Work,
-    /// Joining: the reader's position J of each partition, up to which the lane reads for itself. 0: none.
+    /// Joining: the reader's position J of each partition, up to which the lane reads for itself.
+    /// 0: none.
     pub(crate) joining: [Position; PARTITIONS],
-    /// Work that was being committed when the connection was given up. Only wrong variants have any.
+    /// Work that was being committed when the connection was given up. Only wrong variants have
+    /// any.
     pub(crate) pending: Work,
 }
 
@@ -121,7 +125,8 @@ impl Lane {
         self.adopt(stored, owned, logs)
     }
 
-    /// Forgets what is no longer its own, and asks the shard about what is new: the journal has to hold that place.
+    /// Forgets what is no longer its own, and asks the shard about what is new: the journal has to
+    /// hold that place.
     pub(crate) fn adopt(
         &mut self,
         stored: [Place; PARTITIONS],
@@ -141,7 +146,8 @@ impl Lane {
         refused
     }
 
-    /// The partition's ownership epoch ends. The lane notices later: what it knows, reads or has sent stays until then.
+    /// The partition's ownership epoch ends. The lane notices later: what it knows, reads or has
+    /// sent stays until then.
     pub(crate) fn release(&mut self, partition: usize, variant: Variant) {
         self.queue.0[partition] = Default::default();
         self.fed[partition] = false;
@@ -186,8 +192,9 @@ impl Lane {
         self.phase = Phase::Ready;
     }
 
-    /// Joining ends when the lane has stored everything before each J. A lane that is fed, and not joining, but whose queue
-    /// begins later than its shard ends, goes behind at once: the next message, which would show the gap, may be long in coming.
+    /// Joining ends when the lane has stored everything before each J. A lane that is fed, and not
+    /// joining, but whose queue begins later than its shard ends, goes behind at once: the next
+    /// message, which would show the gap, may be long in coming.
     pub(crate) fn settle(&mut self, ends: &Ends, variant: Variant) {
         let lacks = |partition: usize, next: Position| self.known[partition].is_some_and(|at| at.position + 1 < next);
         if !(0..PARTITIONS).any(|partition| lacks(partition, self.joining[partition])) {

@@ -8,7 +8,8 @@ use crate::{
     invariants,
     lane::{Phase, Refused},
     reader::Reader,
-    step::{self, LaneStep, Step},
+    schedule,
+    step::{LaneStep, Step},
     trimmer,
     world::World,
     writer::Writer,
@@ -45,7 +46,7 @@ impl Model for Protocol {
     }
 
     fn actions(&self, world: &World, steps: &mut Vec<Step>) {
-        step::all(self, world, steps);
+        schedule::all(self, world, steps);
         steps.retain(|step| self.bounds.joins || !matches!(step, Step::Lane { step: LaneStep::Join, .. }));
     }
 
@@ -175,8 +176,8 @@ impl Protocol {
         read
     }
 
-    /// The shard compares and commits all at once: the compare's row lock holds until then. A refusal is told at once; whether
-    /// its answer arrives makes no difference to the lane.
+    /// The shard compares and commits all at once: the compare's row lock holds until then. A
+    /// refusal is told at once; whether its answer arrives makes no difference to the lane.
     fn commit(&self, world: &mut World, writer: usize, shard: usize, heard: bool) {
         let lane = &mut world.writers[writer].lanes[shard];
         let (Phase::Sent(batch) | Phase::RowsStored(batch)) = lane.phase else { return };

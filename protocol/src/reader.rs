@@ -12,7 +12,8 @@ pub(crate) enum Reader {
     Released,
     /// It owns it, and waits for a shard to say how far it is.
     Waiting,
-    /// It has decided where to start, and starts later: shards and journal may be elsewhere by then.
+    /// It has decided where to start, and starts later: shards and journal may be elsewhere by
+    /// then.
     Planned {
         /// It opens after this place.
         after: Place,

@@ -1,4 +1,5 @@
-//! A shard: rows and stored positions on one disk, an older copy of it, and transactions that nobody waits for any more.
+//! A shard: rows and stored positions on one disk, an older copy of it, and transactions that
+//! nobody waits for any more.
 
 use crate::{
     bounds::{PARTITIONS, Variant},
@@ -12,7 +13,8 @@ pub(crate) struct Disk {
     pub(crate) stored: [Place; PARTITIONS],
     /// Rows that are there.
     pub(crate) rows: [Messages; PARTITIONS],
-    /// Rows that were put in a second time. A real shard's primary key would refuse them, and the lane would stop.
+    /// Rows that were put in a second time. A real shard's primary key would refuse them, and the
+    /// lane would stop.
     pub(crate) doubles: [Messages; PARTITIONS],
 }
 
@@ -43,7 +45,8 @@ impl Disk {
         }
     }
 
-    /// Whether one transaction that led from `before` to here moved each position on in one history of the journal.
+    /// Whether one transaction that led from `before` to here moved each position on in one history
+    /// of the journal.
     pub(crate) fn is_linked(&self, before: &Self, logs: &[Log; PARTITIONS]) -> bool {
         (0..PARTITIONS).all(|partition| {
             let (from, to) = (before.stored[partition], self.stored[partition]);
@@ -51,12 +54,14 @@ impl Disk {
         })
     }
 
-    /// Whether one transaction that led from `before` to here added only rows that its positions passed.
+    /// Whether one transaction that led from `before` to here added only rows that its positions
+    /// passed.
     pub(crate) fn is_together(&self, before: &Self, logs: &[Log; PARTITIONS]) -> bool {
         (0..PARTITIONS).all(|partition| self.added(before, partition) & !self.passed(before, partition, logs) == 0)
     }
 
-    /// Whether one transaction that led from `before` to here put in every one of this shard's rows that its positions passed.
+    /// Whether one transaction that led from `before` to here put in every one of this shard's rows
+    /// that its positions passed.
     pub(crate) fn is_whole(&self, before: &Self, logs: &[Log; PARTITIONS], shard: usize) -> bool {
         (0..PARTITIONS).all(|partition| {
             let due = logs[partition].routed[shard] & self.passed(before, partition, logs);

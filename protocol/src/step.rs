@@ -1,14 +1,6 @@
-//! What can happen, and when.
+//! What can happen.
 
-use crate::{
-    bounds::{Bounds, SHARDS, Variant},
-    journal::Position,
-    lane::{Lane, Phase},
-    model::Protocol,
-    reader::Reader,
-    world::World,
-    writer::Writer,
-};
+use crate::{bounds::SHARDS, journal::Position};
 
 /// Something happens. Writers, shards and partitions are named by their index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,8 +35,8 @@ pub enum Step {
         /// Of what.
         partition: usize,
     },
-    /// A partition's reader decides where to start, or finds that the journal lacks what a shard has; it starts at once, unless
-    /// [`Bounds::slow_starts`].
+    /// A partition's reader decides where to start, or finds that the journal lacks what a shard
+    /// has; it starts at once, unless [`crate::Bounds::slow_starts`].
     Plan {
         /// Whose.
         writer: usize,
@@ -60,7 +52,8 @@ pub enum Step {
         /// Of what.
         partition: usize,
     },
-    /// A partition's reader gives the next message to the lanes, or finds that the journal lacks its last one, or the next.
+    /// A partition's reader gives the next message to the lanes, or finds that the journal lacks
+    /// its last one, or the next.
     Read {
         /// Whose.
         writer: usize,
@@ -76,7 +69,8 @@ pub enum Step {
         /// What.
         step: LaneStep,
     },
-    /// A shard ends a transaction whose connection is gone: it is stored, if its compare still holds, or refused.
+    /// A shard ends a transaction whose connection is gone: it is stored, if its compare still
+    /// holds, or refused.
     Orphan(usize),
     /// A shard is copied.
     Copy(usize),
@@ -107,8 +101,8 @@ pub enum LaneStep {
     Join,
     /// The reader loses patience.
     GoBehind,
-    /// The shard compares and commits, or refuses, and its answer arrives. An answer that is long under way is a lane that
-    /// does nothing for long.
+    /// The shard compares and commits, or refuses, and its answer arrives. An answer that is long
+    /// under way is a lane that does nothing for long.
     Commit,
     /// The shard commits, and the answer is lost.
     CommitUnheard,
@@ -116,133 +110,4 @@ pub enum LaneStep {
     Lose,
     /// The connection is lost, and the shard may still commit.
     Leave,
-}
-
-/// Lists everything that can happen in a world.
-pub(crate) fn all(model: &Protocol, world: &World, steps: &mut Vec<Step>) {
-    let Bounds { writers, partitions, messages, losses, .. } = model.bounds;
-    for (partition, log) in world.logs.iter().enumerate().take(partitions) {
-        if log.last < messages[partition] {
-            steps.extend((0..SHARDS).map(|shard| Step::Publish { partition, shard }));
-        }
-        if partition < losses && log.lost_after.is_none() {
-            steps.extend((log.first - 1..log.last).map(|after| Step::Lose { partition, after }));
-        }
-    }
-    for writer in 0..writers {
-        let its = &world.writers[writer];
-        if *its != Writer::new(partitions) {
-            steps.push(Step::Crash(writer));
-        }
-        of_writer(model, world, writer, steps);
-        if model.bounds.assignments {
-            let owned = (0..partitions).filter(|partition| its.owned()[*partition]);
-            steps.extend(owned.map(|partition| Step::Release { writer, partition }));
-        }
-    }
-    of_shards(model, world, steps);
-    trimming(model, world, steps);
-}
-
-/// What one writer and its shards' answers can do. The order is that of a good day; see the drain.
-pub(crate) fn of_writer(model: &Protocol, world: &World, writer: usize, steps: &mut Vec<Step>) {
-    let its = &world.writers[writer];
-    for shard in 0..model.bounds.lanes[writer] {
-        let stored = world.shards[shard].disk.stored;
-        let lane = &its.lanes[shard];
-        let moved = lane.known.iter().zip(stored).any(|(known, stored)| known.is_some_and(|known| known != stored));
-        let mut add = |step| steps.push(Step::Lane { writer, shard, step });
-        of_lane(lane, its, moved, &mut add);
-        let reads = |partition: &usize| lane.can_read(&world.logs[*partition], &its.ends(), *partition);
-        (0..model.bounds.partitions).filter(reads).for_each(|partition| add(LaneStep::ReadOwn(partition)));
-        if model.bounds.orphans && matches!(lane.phase, Phase::Sent(_)) && world.shards[shard].orphan.is_none() {
-            add(LaneStep::Leave);
-        }
-    }
-    for partition in 0..model.bounds.partitions {
-        match its.readers[partition] {
-            Reader::Released => steps.push(Step::TakeUp { writer, partition }),
-            Reader::Waiting => plans(its, writer, partition, world, steps),
-            Reader::Planned { .. } => steps.push(Step::Start { writer, partition }),
-            Reader::At { .. } if its.is_due(partition, &world.logs[partition]) => {
-                steps.push(Step::Read { writer, partition });
-            }
-            Reader::At { .. } => {}
-        }
-    }
-}
-
-fn of_lane(lane: &Lane, writer: &Writer, moved: bool, add: &mut impl FnMut(LaneStep)) {
-    let (ends, owned) = (writer.ends(), writer.owned());
-    let live = lane.is_live(&ends) && !lane.is_joining();
-    match lane.phase {
-        Phase::Down { .. } => add(LaneStep::Connect),
-        Phase::Ready => {
-            if lane.is_outdated(&owned) {
-                add(LaneStep::Adopt);
-            }
-            if live && !lane.queue.is_empty() {
-                add(LaneStep::Take);
-            } else if live && moved {
-                add(LaneStep::LookBack);
-            }
-            add(LaneStep::Lose);
-        }
-        Phase::Reading(_) => {
-            add(LaneStep::SendOwn);
-            add(LaneStep::Lose);
-        }
-        Phase::Sent(_) | Phase::RowsStored(_) => {
-            add(LaneStep::Commit);
-            add(LaneStep::CommitUnheard);
-            add(LaneStep::Lose);
-        }
-        Phase::Stopped => {}
-    }
-    if lane.phase == Phase::Ready && ends.iter().any(Option::is_some) && !lane.is_live(&ends) {
-        add(LaneStep::Join);
-    }
-    if !lane.queue.is_empty() {
-        add(LaneStep::GoBehind);
-    }
-}
-
-/// Any of the lanes that may be carried may be found too far behind, but not all of them.
-fn plans(its: &Writer, writer: usize, partition: usize, world: &World, steps: &mut Vec<Step>) {
-    let Some(may) = its.may_carry(partition, &world.logs[partition]) else { return };
-    let mut add = |carried| steps.push(Step::Plan { writer, partition, carried });
-    add(may);
-    if may == [true; SHARDS] {
-        add([true, false]);
-        add([false, true]);
-    }
-}
-
-fn of_shards(model: &Protocol, world: &World, steps: &mut Vec<Step>) {
-    let set_backs: u8 = world.shards.iter().map(|shard| shard.set_backs).sum();
-    for (index, shard) in world.shards[..model.bounds.shards()].iter().enumerate() {
-        if shard.orphan.is_some() {
-            steps.push(Step::Orphan(index));
-        }
-        if set_backs < model.bounds.set_backs && shard.copy != shard.disk {
-            steps.extend([Step::Copy(index), Step::SetBack(index)]);
-        }
-    }
-}
-
-fn trimming(model: &Protocol, world: &World, steps: &mut Vec<Step>) {
-    if !model.bounds.trim {
-        return;
-    }
-    let live = model.variant == Variant::TrimsToLive;
-    for (index, shard) in world.shards[..model.bounds.shards()].iter().enumerate() {
-        // A reading by which nothing can be trimmed changes nothing.
-        let may_trim = world.logs.iter().zip(shard.disk.stored).any(|(log, stored)| stored.position > log.first);
-        if may_trim && !live && world.trimmer.reading != Some((index, shard.disk.stored)) {
-            steps.push(Step::TrimRead(index));
-        }
-    }
-    if live || world.trimmer.reading.is_some() {
-        steps.push(Step::Trim);
-    }
 }

@@ -8,8 +8,9 @@ use crate::{
 /// The stored positions of all shards.
 pub(crate) type Readings = [[Place; PARTITIONS]; SHARDS];
 
-/// What the trimmer has read and not used yet. The other shard is read at the purge: whatever can happen between the two
-/// readings and the purge can happen to the shard read first, and either may be that.
+/// What the trimmer has read and not used yet. The other shard is read at the purge: whatever can
+/// happen between the two readings and the purge can happen to the shard read first, and either may
+/// be that.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Trimmer {
     /// A shard, and its stored positions.
@@ -26,7 +27,8 @@ impl Trimmer {
     }
 }
 
-/// The least position that some shards have stored; `None` where one of them has read another history of the journal.
+/// The least position that some shards have stored; `None` where one of them has read another
+/// history of the journal.
 pub(crate) fn floor(log: &Log, readings: &[[Place; PARTITIONS]], partition: usize, verifies: bool) -> Option<Position> {
     let mut stored = readings.iter().map(|stored| stored[partition]);
     if verifies && stored.clone().any(|place| log.has_parted(place)) {

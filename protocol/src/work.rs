@@ -1,11 +1,13 @@
-//! What a lane has in hand, and the lane rule: may this shard take it? The model of the writer's `lane::work`.
+//! What a lane has in hand, and the lane rule: may this shard take it? The model of the writer's
+//! `lane::work`.
 
 use crate::{
     bounds::{PARTITIONS, Variant},
     journal::{Messages, Place, UNKNOWN, span},
 };
 
-/// A contiguous range of one partition, and what of it is one shard's. Empty where it has no message.
+/// A contiguous range of one partition, and what of it is one shard's. Empty where it has no
+/// message.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Range {
     /// The place behind which it was read.
@@ -50,6 +52,9 @@ pub(crate) struct Checks {
     pub(crate) gap: bool,
     /// That the range's own message at the stored position bears the stored stamp.
     pub(crate) stamps: bool,
+    /// That a range of which nobody knows what stands before it fits no shard that has something
+    /// stored there.
+    pub(crate) unknown: bool,
 }
 
 impl Range {
@@ -84,16 +89,17 @@ impl Work {
         range.rows |= found.message() & routed;
     }
 
-    /// The transaction that stores this in a shard with these stored positions. A partition whose position is not known is left out.
+    /// The transaction that stores this in a shard with these stored positions. A partition whose
+    /// position is not known is left out.
     pub(crate) fn prepare(&self, known: &Known, checks: Checks) -> Result<Batch, Unfit> {
         let mut batch = [None; PARTITIONS];
         for (partition, range) in self.0.iter().enumerate() {
             let Some(stored) = known[partition].filter(|_| !range.is_empty()) else { continue };
             let begins_unknown = range.after.position == stored.position && range.after.stamp == UNKNOWN;
-            if checks.gap && (range.after.position > stored.position || begins_unknown) {
+            if checks.gap && range.after.position > stored.position || checks.unknown && begins_unknown {
                 return Err(Unfit::Gap);
             }
-            if checks.stamps && range.after.position <= stored.position && !range.has(stored) {
+            if checks.stamps && range.after.position <= stored.position && !begins_unknown && !range.has(stored) {
                 return Err(Unfit::Parted(partition));
             }
             batch[partition] = range.prepare(stored);
@@ -124,7 +130,7 @@ pub(crate) fn is_idle(batch: &Batch) -> bool {
 mod tests {
     use super::*;
 
-    const ALL: Checks = Checks { gap: true, stamps: true };
+    const ALL: Checks = Checks { gap: true, stamps: true, unknown: true };
 
     fn at(position: u8) -> Place {
         Place { position, stamp: 0 }
@@ -159,5 +165,9 @@ mod tests {
             assert_eq!(work.prepare(&stored, ALL), Err(Unfit::Parted(0)), "{position}");
             assert!(work.prepare(&stored, Checks { stamps: false, ..ALL }).is_ok());
         }
+        let mut unknown = work;
+        unknown.0[0].after.stamp = UNKNOWN;
+        assert_eq!(unknown.prepare(&known(2), ALL), Err(Unfit::Gap), "nobody knows whether it follows");
+        assert!(unknown.prepare(&known(3), ALL).is_ok());
     }
 }

@@ -88,7 +88,8 @@ impl World {
     }
 }
 
-/// Worlds that differ only in the names of shards or writers are searched once: the checker knows a state by its hash.
+/// Worlds that differ only in the names of shards or writers are searched once: the checker knows a
+/// state by its hash.
 impl Hash for World {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let one = self.with_writers_in_order();

@@ -1,4 +1,5 @@
-//! A writer: the partitions that it owns, a reader for each, and a lane for each shard. The model of the writer's `worker`.
+//! A writer: the partitions that it owns, a reader for each, and a lane for each shard. The model
+//! of the writer's `worker`.
 
 use crate::{
     bounds::{PARTITIONS, SHARDS, Variant},
@@ -29,8 +30,8 @@ impl Writer {
         self.readers.map(Reader::end)
     }
 
-    /// The group takes the partition away, or the journal does not hold what it should of it. With the reader, its ownership
-    /// epoch ends.
+    /// The group takes the partition away, or the journal does not hold what it should of it. With
+    /// the reader, its ownership epoch ends.
     pub(crate) fn release(&mut self, partition: usize, variant: Variant) {
         self.readers[partition] = Reader::Released;
         let ends = self.ends();
@@ -45,8 +46,9 @@ impl Writer {
         (0..PARTITIONS).filter(|partition| refused[*partition]).for_each(|partition| self.release(partition, variant));
     }
 
-    /// The lanes that a partition's reader may carry from its start: those whose shard has answered and has not been set
-    /// back further than the journal reaches. `None` while no shard has answered.
+    /// The lanes that a partition's reader may carry from its start: those whose shard has answered
+    /// and has not been set back further than the journal reaches. `None` while no shard has
+    /// answered.
     pub(crate) fn may_carry(&self, partition: usize, log: &Log) -> Option<[bool; SHARDS]> {
         let told = |lane: &Lane| lane.health(partition).filter(|_| lane.phase != Phase::Stopped);
         self.lanes
@@ -55,8 +57,8 @@ impl Writer {
             .then(|| self.lanes.map(|lane| told(&lane).is_some_and(|stored| !log.has_trimmed(stored))))
     }
 
-    /// Decides to start a partition's reader from the least stored position of the lanes it will carry. What the lanes'
-    /// health says may be old, but the journal has to hold it.
+    /// Decides to start a partition's reader from the least stored position of the lanes it will
+    /// carry. What the lanes' health says may be old, but the journal has to hold it.
     pub(crate) fn plan(&mut self, partition: usize, log: &Log, carried: [bool; SHARDS], variant: Variant) {
         let told = self.lanes.iter().filter_map(|lane| lane.health(partition));
         if told.clone().any(|stored| log.has_parted(stored)) {
@@ -93,14 +95,16 @@ impl Writer {
         }
     }
 
-    /// Whether a partition's reader has something to do: to read a message, or to find that its own last one is gone.
+    /// Whether a partition's reader has something to do: to read a message, or to find that its own
+    /// last one is gone.
     pub(crate) fn is_due(&self, partition: usize, log: &Log) -> bool {
         let end = self.ends()[partition];
         end.is_some_and(|place| log.deliver(place.position + 1).is_some() || log.has_parted(place))
     }
 
-    /// A partition's reader gives every lane its share of the next message. Where the journal does not hold its last one, the
-    /// partition is refused; where the next one is trimmed, the reader asks the shards again where to start.
+    /// A partition's reader gives every lane its share of the next message. Where the journal does
+    /// not hold its last one, the partition is refused; where the next one is trimmed, the reader
+    /// asks the shards again where to start.
     pub(crate) fn read(&mut self, partition: usize, log: &Log, variant: Variant) {
         let Reader::At { place, quiet } = self.readers[partition] else { return };
         if !quiet && log.has_parted(place) {
@@ -122,8 +126,8 @@ impl Writer {
         }
     }
 
-    /// Forgets what nobody will use: health of a lane that is not connected, of a partition whose reader will not ask again
-    /// in this ownership epoch. One state instead of many.
+    /// Forgets what nobody will use: health of a lane that is not connected, of a partition whose
+    /// reader will not ask again in this ownership epoch. One state instead of many.
     pub(crate) fn forget(&mut self, trim: bool) {
         for partition in 0..PARTITIONS {
             let asks = self.readers[partition] == Reader::Waiting || trim;

@@ -1,11 +1,13 @@
-//! DESIGN.md's protocol keeps its promises in every state of these instances: each is searched to its end.
+//! DESIGN.md's protocol keeps its promises in every state of these instances: each is searched to
+//! its end.
 
 use std::time::Instant;
 
 use sluice_protocol::{Bounds, Protocol, Variant, invariants};
 use stateright::{Checker, Model};
 
-/// Two writers of the same partition, each with a lane for both shards, one of which is set back, while the journal is trimmed.
+/// Two writers of the same partition, each with a lane for both shards, one of which is set back,
+/// while the journal is trimmed.
 const TWO_BY_TWO: Bounds = Bounds {
     writers: 2,
     lanes: [2, 2],
@@ -21,7 +23,8 @@ const TWO_BY_TWO: Bounds = Bounds {
     joins: true,
 };
 
-/// Searches all of an instance, prints how much that was, and wants these things to have happened on the way.
+/// Searches all of an instance, prints how much that was, and wants these things to have happened
+/// on the way.
 #[expect(clippy::print_stdout, reason = "how much was searched is what a reader of the test wants to see")]
 fn search_all(name: &str, bounds: Bounds, happens: &[&'static str]) {
     let begun = Instant::now();

@@ -1,9 +1,11 @@
-//! Each wrong variant of the protocol breaks a promise, and the search finds it: so the model can see what it should see.
+//! Each wrong variant of the protocol breaks a promise, and the search finds it: so the model can
+//! see what it should see.
 
 use sluice_protocol::{Bounds, Protocol, Variant, invariants, step::Step};
 use stateright::{Checker, HasDiscoveries, Model, Path};
 
-/// Two writers, the second of which has a lane for the first shard only; one shard is set back, the journal trimmed.
+/// Two writers, the second of which has a lane for the first shard only; one shard is set back, the
+/// journal trimmed.
 const OVERLAP: Bounds = Bounds {
     writers: 2,
     lanes: [2, 1],
@@ -28,7 +30,8 @@ const LONGEST: usize = 30;
 /// Finds the shortest way to break the promise, and prints it.
 #[expect(clippy::print_stdout, reason = "the counterexample is what a reader of the test wants to see")]
 fn counterexample(variant: Variant, bounds: Bounds, promise: &'static str) -> Vec<Step> {
-    // A search goes on for a while after it has found something. So one that ends just before what was found looks for less.
+    // A search goes on for a while after it has found something. So one that ends just before what
+    // was found looks for less.
     let search = |states| {
         let search = Protocol { bounds, variant, only: Some(promise) }.checker().target_max_depth(states);
         search.finish_when(HasDiscoveries::Any).spawn_bfs().join().discovery(promise).map(Path::into_actions)
@@ -173,6 +176,12 @@ fn a_place_whose_message_is_trimmed_taken_for_one_that_the_journal_holds_is_foun
     let bounds = Bounds { set_backs: 1, orphans: true, trim: true, ..LOSS };
     counterexample(Variant::TrustsTrimmed, bounds, invariants::LINKED);
     counterexample(Variant::TrustsTrimmed, bounds, invariants::ONCE);
+}
+
+#[test]
+fn an_unknown_stamp_taken_for_any_stamp_is_found() {
+    let bounds = Bounds { set_backs: 1, orphans: true, trim: true, ..LOSS };
+    counterexample(Variant::UnknownFitsAll, bounds, invariants::LINKED);
 }
 
 /// Wrong in one point, but kept harmless by another. The search has to find nothing.
