@@ -124,11 +124,11 @@ impl Knobs {
     }
 }
 
-/// What takes several faults one after the other is rare where there are sixteen kinds. So a third of the seeds have about half
-/// of all kinds, a third a few that come often, and a third what is done while something is out of order: shards, the
-/// journal's end, writers. Gives the kinds, and how long one comes after the other.
+/// What takes several faults one after the other is rare where there are sixteen kinds. So a quarter of the seeds have about
+/// half of all kinds, a quarter a few that come often; in a quarter writers come and go while shards are out of order, and in a
+/// quarter shards and the journal go back in time meanwhile. Gives the kinds, and how long one comes after the other.
 fn faults(chance: &mut Chance) -> (Vec<Fault>, u64) {
-    match chance.between(0, 2) {
+    match chance.between(0, 3) {
         0 => {
             let some = Fault::ALL.into_iter().filter(|_| chance.once_in(2)).collect();
             (some, chance.magnitude(300, 20_000))
@@ -136,6 +136,12 @@ fn faults(chance: &mut Chance) -> (Vec<Fault>, u64) {
         1 => {
             let few = (0..chance.between(2, 4)).map(|_| *chance.one_of(&Fault::ALL)).collect();
             (few, chance.magnitude(300, 5_000))
+        }
+        2 => {
+            let mut some = vec![Fault::Shard];
+            let others = [Fault::Stop, Fault::Stop, Fault::Kill, Fault::Join, Fault::Freeze];
+            some.extend((0..chance.between(1, 4)).map(|_| *chance.one_of(&others)));
+            (some, chance.magnitude(300, 3_000))
         }
         _ => {
             let mut some = vec![*chance.one_of(&[Fault::Shard, Fault::Shard, Fault::LoseEnd, Fault::CutShard])];
