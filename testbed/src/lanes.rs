@@ -33,6 +33,7 @@ pub struct Lane {
 #[derive(Deserialize)]
 struct Report {
     lanes: Vec<Lane>,
+    assigned: BTreeSet<Partition>,
     reading: BTreeSet<Partition>,
 }
 
@@ -81,6 +82,14 @@ impl Fleet {
     /// Where it does not answer.
     pub async fn reading(&self, writer: usize) -> anyhow::Result<BTreeSet<Partition>> {
         Ok(ask(&self.writer_url(writer)).await?.reading)
+    }
+
+    /// The partitions that the writer with that index has now, whether it reads them yet or not.
+    ///
+    /// # Errors
+    /// Where it does not answer.
+    pub async fn assigned(&self, writer: usize) -> anyhow::Result<BTreeSet<Partition>> {
+        Ok(ask(&self.writer_url(writer)).await?.assigned)
     }
 
     /// Follows the lanes of the writer with that index.

@@ -13,7 +13,7 @@
 //! 6. [`loadgen`], [`rows`], [`wait`]: load, verify, look into a shard, wait for a condition; [`proxy`]: break a connection.
 //!    [`traffic`]: load at a fixed rate; [`arrivals`]: when its rows come; [`lanes`], [`memory`]: what a writer says and takes.
 //! 7. [`soak`]: faults at random, and an account of every event; [`set_back`]: a shard goes back in time;
-//!    [`lock`]: somebody else holds a lock.
+//!    [`lock`]: somebody else holds a lock; [`read_only`]: a shard refuses to be written.
 //! 8. [`outage`]: what one shard's outage does, in figures; [`lookups`]: what finding a customer's shard costs.
 //! 9. [`ports`], [`progress`], [`tool`]: free ports, progress for people, programs that run to their end.
 
@@ -44,6 +44,7 @@ pub mod postgres;
 pub mod process;
 pub mod progress;
 pub mod proxy;
+pub mod read_only;
 pub mod ready;
 pub mod rows;
 pub mod server;

@@ -1,4 +1,5 @@
-//! Somebody else's transaction, which holds a lock that every lane of a shard needs.
+//! Another program's transaction, which holds a lock that every lane of a shard needs to write. Reading the shard stays possible, so a
+//! lane that connects anew learns its stored positions, and can store nothing.
 
 use std::time::Duration;
 
@@ -32,8 +33,7 @@ impl Lock {
             Flavor::Postgres => {
                 let mut connection = postgres_options(shard).connect().await?;
                 let limit = LIMIT.as_millis();
-                let lock =
-                    format!("SET lock_timeout = {limit}; BEGIN; LOCK TABLE journal_position IN ACCESS EXCLUSIVE MODE");
+                let lock = format!("SET lock_timeout = {limit}; BEGIN; LOCK TABLE journal_position IN EXCLUSIVE MODE");
                 connection.execute(sqlx::raw_sql(&lock)).await?;
                 Self::Postgres(connection)
             }

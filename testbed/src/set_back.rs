@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use sluice_shard::{Flavor, ShardAddress};
 use sqlx::{ConnectOptions, Connection, sqlite::SqliteConnectOptions};
 
-use crate::rows::{mysql_options, postgres_options};
+use crate::{
+    mariadb, read_only,
+    rows::{mysql_options, postgres_options},
+};
 
 /// What a PostgreSQL shard shows when it was brought back: the positions as they were, and no row from after them.
 const BACK: &str = "BEGIN;
@@ -60,19 +63,20 @@ impl Older {
         Ok(older)
     }
 
-    /// Puts the copy in the shard's place, under open connections; on a server by one transaction.
+    /// Puts the copy in the shard's place, under open connections; on a server by one transaction, also where it is read-only for
+    /// others.
     ///
     /// # Errors
     /// Where the database does not answer.
     pub async fn put_back(self) -> anyhow::Result<()> {
         match self.shard.flavor {
             Flavor::Postgres => {
-                let mut connection = postgres_options(&self.shard).connect().await?;
+                let mut connection = read_only::postgres_operator(&self.shard).await?;
                 sqlx::raw_sql(BACK).execute(&mut connection).await?;
                 connection.close().await?;
             }
             Flavor::Mysql => {
-                let mut connection = mysql_options(&self.shard).connect().await?;
+                let mut connection = mysql_options(&self.shard).username(mariadb::OPERATOR).connect().await?;
                 sqlx::raw_sql(BACK_MYSQL).execute(&mut connection).await?;
                 connection.close().await?;
             }
@@ -94,6 +98,24 @@ pub fn replace(shard: &ShardAddress, copy: &Path) -> std::io::Result<()> {
     std::fs::rename(copy, &shard.database)?;
     for side in ["-wal", "-shm"] {
         let _ = std::fs::remove_file(format!("{}{side}", shard.database));
+    }
+    Ok(())
+}
+
+/// Copies a folder and all that is in it.
+///
+/// # Errors
+/// Where a file cannot be read or written.
+pub fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), target)?;
+        }
     }
     Ok(())
 }

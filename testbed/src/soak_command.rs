@@ -47,14 +47,27 @@ fn report(outcome: &Outcome) {
     println!("\n{table}\n");
     let account = &outcome.account;
     println!("seed {}: {} faults in {:.0} s", outcome.seed, outcome.fault_count(), outcome.seconds);
+    println!(
+        "writers:      {} times one joined or left during an outage of a shard",
+        outcome.writer_changes_during_outages
+    );
     println!("accepted:     {} events, and {} of unknown outcome", account.accepted, account.unknown);
+    let lost = (account.lost, account.perhaps_lost, account.rows_of_lost);
+    println!(
+        "lost:         {} of them with the journal's end, {} perhaps; {} of these have rows",
+        lost.0, lost.1, lost.2
+    );
     println!("rows:         {}, {} of them of unknown outcome", account.rows, account.rows_of_unknown);
     println!(
-        "wrong:        {} missing, {} doubled, {} from nowhere",
-        account.missing, account.doubled, account.from_nowhere
+        "wrong:        {} missing, {} doubled, {} from nowhere, {} with other contents",
+        account.missing, account.doubled, account.from_nowhere, account.changed
     );
     let bad = (account.bad_accepted, account.bad_unknown);
-    println!("dead letters: {} of {} bad events, and {} of unknown outcome", account.dead_letters, bad.0, bad.1);
+    println!(
+        "dead letters: {} of {} bad events, and {} of unknown outcome or lost",
+        account.dead_letters, bad.0, bad.1
+    );
+    account.wrong.iter().for_each(|wrong| println!("  {wrong}"));
     println!("verified:     {}", if outcome.verified { "every row is right" } else { "ROWS ARE WRONG" });
     outcome.wrong.iter().for_each(|wrong| println!("  {wrong}"));
 }

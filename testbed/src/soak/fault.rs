@@ -6,10 +6,13 @@ use sluice_shard::Flavor;
 
 use crate::Shards;
 
+/// The index of a writer that joins now and then.
+pub const GUEST: usize = 2;
+
 /// What is broken. No two faults have the same target at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Target {
-    /// The writer with that index.
+    /// The writer with that index. The last one, [`GUEST`], runs only while a fault lasts.
     Writer(usize),
     /// The directory.
     Directory,
@@ -35,6 +38,10 @@ pub enum Kind {
     Kill,
     /// SIGTERM; started again at the end.
     Stop,
+    /// Started; SIGTERM at the end.
+    JoinAndStop,
+    /// Started; `kill -9` at the end.
+    JoinAndDie,
     /// SIGSTOP; SIGCONT at the end.
     Freeze,
     /// Nothing goes through to it, and nothing is closed.
@@ -51,7 +58,7 @@ pub enum Kind {
     ReadOnly,
     /// Somebody else holds a lock that every writer needs.
     Lock,
-    /// A copy is made at the beginning, and put in its place at the end.
+    /// A copy is made at the beginning, and put in its place at the end; of a NATS server a copy of the journal.
     SetBack,
 }
 
@@ -65,14 +72,32 @@ pub struct Fault {
 }
 
 impl Fault {
+    /// Whether a shard takes nothing while it lasts.
+    pub fn is_outage_of_a_shard(self) -> bool {
+        let kinds = [Kind::Kill, Kind::Stop, Kind::Hang, Kind::Full, Kind::ReadOnly, Kind::Lock];
+        matches!(self.target, Target::Shard(_)) && kinds.contains(&self.kind)
+    }
+
+    /// Whether a writer joins or leaves as it begins, and again as it ends.
+    pub fn changes_the_writers(self) -> bool {
+        let kinds = [Kind::Kill, Kind::Stop, Kind::JoinAndStop, Kind::JoinAndDie];
+        matches!(self.target, Target::Writer(_)) && kinds.contains(&self.kind)
+    }
+
     /// The least and the most that it lasts, in milliseconds.
     pub fn lasts_ms(self) -> (u64, u64) {
         match (self.target, self.kind) {
-            // Nobody can do anything meanwhile: what comes after is of more interest.
+            // What is published while it lasts is lost.
+            (Target::Nats(_), Kind::SetBack) => (1_000, 4_000),
+            // Nothing goes on meanwhile: what comes after is of more interest.
             (Target::Nats(_), _) => (100, 1_500),
+            // As long as a writer takes to join, and to find that a shard takes nothing.
+            (Target::Writer(GUEST), _) => (1_500, 6_000),
             (_, Kind::Kill | Kind::Stop) => (50, 4_000),
             // Some shorter, some longer than a writer may be silent.
             (Target::Writer(_), Kind::Freeze) => (200, 6_000),
+            // Long enough for a writer to join and to leave.
+            (Target::Shard(_), Kind::Hang | Kind::Full | Kind::ReadOnly | Kind::Lock) => (500, 8_000),
             _ => (200, 5_000),
         }
     }
@@ -83,6 +108,8 @@ impl fmt::Display for Fault {
         let what = match self.kind {
             Kind::Kill => "is killed",
             Kind::Stop => "is stopped",
+            Kind::JoinAndStop => "joins, and is stopped",
+            Kind::JoinAndDie => "joins, and is killed",
             Kind::Freeze => "is frozen",
             Kind::Hang => "hangs behind a dead line",
             Kind::LoseCommits => "commits, and the answers are lost",
@@ -107,13 +134,19 @@ impl fmt::Display for Fault {
 pub fn catalogue(shards: Shards, nats_nodes: u16) -> Vec<Fault> {
     let processes = [
         (Target::Writer(0), &[Kind::Kill, Kind::Stop, Kind::Freeze][..]),
-        (Target::Writer(1), &[Kind::Kill, Kind::Freeze]),
+        (Target::Writer(1), &[Kind::Kill, Kind::Stop, Kind::Freeze]),
+        (Target::Writer(GUEST), &[Kind::JoinAndStop, Kind::JoinAndDie]),
         (Target::Directory, &[Kind::Kill, Kind::Freeze]),
         (Target::Ingest, &[Kind::Kill]),
     ];
     let shards = (0..3).map(|index| (Target::Shard(index), of_shard(shards.of(index))));
-    let nats =
-        (0..usize::from(nats_nodes)).map(|index| (Target::Nats(index), &[Kind::Kill, Kind::Freeze, Kind::Full][..]));
+    // A cluster keeps what one of its servers loses.
+    let of_nats = if nats_nodes == 1 {
+        &[Kind::Kill, Kind::Freeze, Kind::Full, Kind::SetBack][..]
+    } else {
+        &[Kind::Kill, Kind::Freeze, Kind::Full]
+    };
+    let nats = (0..usize::from(nats_nodes)).map(|index| (Target::Nats(index), of_nats));
     let all = processes.into_iter().chain(nats).chain(shards);
     all.flat_map(|(target, kinds)| kinds.iter().map(move |kind| Fault { target, kind: *kind })).collect()
 }
@@ -145,6 +178,6 @@ fn of_shard(flavor: Flavor) -> &'static [Kind] {
             Kind::Lock,
             Kind::SetBack,
         ],
-        Flavor::Sqlite => &[Kind::Lock, Kind::SetBack],
+        Flavor::Sqlite => &[Kind::ReadOnly, Kind::Lock, Kind::SetBack],
     }
 }

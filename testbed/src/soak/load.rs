@@ -6,10 +6,15 @@ use std::{sync::Arc, time::Duration};
 use async_nats::jetstream::context::ContextBuilder;
 use futures::future::join_all;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
+use serde::Deserialize;
+use sluice_model::{EventId, Position};
 use tokio::{sync::Semaphore, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::ledger::{Fate, Ledger};
+use super::{
+    ledger::{Fate, Ledger},
+    person::{customer, person},
+};
 use crate::Fleet;
 
 /// How often what is due is published.
@@ -28,11 +33,12 @@ const BAD_ONE_IN: u32 = 100;
 const POSTERS: u64 = 4;
 const POST_PAUSE: Duration = Duration::from_millis(20);
 /// Customers at the beginning; later more.
-const CUSTOMERS: u64 = 200;
+const CUSTOMERS: usize = 200;
 
 /// Load that runs until it is stopped.
 pub struct Load {
     ledger: Arc<Ledger>,
+    publisher: async_nats::Client,
     stop: CancellationToken,
     running: Vec<JoinHandle<()>>,
 }
@@ -43,23 +49,33 @@ impl Load {
     /// # Errors
     /// Where NATS does not answer.
     pub async fn start(fleet: &Fleet, seed: u64, rate: u32) -> anyhow::Result<Self> {
-        let client = fleet.nats_client().await?;
-        let context = ContextBuilder::new().timeout(ACK_LIMIT).max_ack_inflight(2 * IN_FLIGHT).build(client);
+        let publisher = fleet.nats_client().await?;
+        let context = ContextBuilder::new().timeout(ACK_LIMIT).max_ack_inflight(2 * IN_FLIGHT).build(publisher.clone());
         let (ledger, stop) = (Arc::<Ledger>::default(), CancellationToken::new());
         let random = |n: u64| StdRng::seed_from_u64(seed.wrapping_add(n));
-        let publisher = Publisher { context, ledger: Arc::clone(&ledger), stop: stop.clone(), rate };
-        let mut running = vec![tokio::spawn(publisher.run(random(1)))];
+        let publishing = Publisher { context, ledger: Arc::clone(&ledger), stop: stop.clone(), rate };
+        let mut running = vec![tokio::spawn(publishing.run(random(1)))];
         let client = reqwest::Client::builder().no_proxy().timeout(ANSWER_LIMIT).build()?;
         for n in 0..POSTERS {
             let (client, url) = (client.clone(), fleet.ingest_url());
             running.push(tokio::spawn(post(client, url, Arc::clone(&ledger), stop.clone(), random(2 + n))));
         }
-        Ok(Self { ledger, stop, running })
+        Ok(Self { ledger, publisher, stop, running })
     }
 
     /// Accepted so far, and of unknown outcome.
     pub fn so_far(&self) -> (usize, usize) {
         self.ledger.so_far()
+    }
+
+    /// What is known of every event so far.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// The connection that it publishes by.
+    pub fn publisher(&self) -> &async_nats::Client {
+        &self.publisher
     }
 
     /// Stops, and gives what is known of every event.
@@ -71,15 +87,12 @@ impl Load {
 }
 
 /// New customers come as the load goes on: one for each 5,000 events.
-fn customer(random: &mut StdRng, sent: usize) -> String {
-    format!("c{}", random.random_range(0..CUSTOMERS + sent as u64 / 5_000))
+fn any_customer(random: &mut StdRng, sent: usize) -> u32 {
+    u32::try_from(random.random_range(0..CUSTOMERS + sent / 5_000)).expect("there are fewer customers")
 }
 
-/// In the address of every row, and in nothing else that is said to a shard.
-pub(super) const STREET: &str = "Some Street, Sometown";
-
-fn person(number: usize) -> String {
-    format!(r#"{{"name":"n{number}","address":"{number} {STREET}"}}"#)
+fn line(number: usize) -> String {
+    serde_json::to_string(&person(number)).expect("strings are written to memory without fail")
 }
 
 struct Publisher {
@@ -93,7 +106,8 @@ impl Publisher {
     async fn run(self, mut random: StdRng) {
         let (acknowledged, in_flight) = (TaskTracker::new(), Arc::new(Semaphore::new(IN_FLIGHT)));
         let mut ticks = tokio::time::interval(TICK);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        // What could not be published while NATS was away is made up for.
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Burst);
         let (mut due, mut sent) = (0.0, 0);
         while self.stop.run_until_cancelled(ticks.tick()).await.is_some() {
             due += f64::from(self.rate) * TICK.as_secs_f64();
@@ -101,20 +115,21 @@ impl Publisher {
                 let Ok(permit) = Arc::clone(&in_flight).acquire_owned().await else { return };
                 let good = random.random_range(0..BAD_ONE_IN) > 0;
                 let count = if good { random.random_range(1..=MESSAGE_EVENTS) } else { 1 };
-                let first = self.ledger.send(good, count);
+                let of = any_customer(&mut random, sent);
+                let first = self.ledger.send(good, count, of);
                 let payload = match good {
-                    true => (first..first + count).map(person).collect::<Vec<_>>().join("\n"),
+                    true => (first..first + count).map(line).collect::<Vec<_>>().join("\n"),
                     false => format!(r#"{{"name":"bad {first}"}}"#),
                 };
-                let subject = format!("person.create.{}", customer(&mut random, sent));
+                let subject = format!("person.create.{}", customer(of));
                 let published = self.context.publish(subject, payload.into()).await;
                 let ledger = Arc::clone(&self.ledger);
                 acknowledged.spawn(async move {
-                    let stored = match published {
-                        Ok(ack) => ack.await.is_ok(),
-                        Err(_) => false,
+                    let position = match published {
+                        Ok(ack) => ack.await.ok().and_then(|ack| Position::new(ack.sequence)),
+                        Err(_) => None,
                     };
-                    ledger.note(good, first, count, if stored { Fate::Accepted } else { Fate::Unknown });
+                    ledger.note(good, first, count, position.map_or(Fate::Unknown, Fate::Accepted));
                     drop(permit);
                 });
                 sent += count;
@@ -128,12 +143,22 @@ impl Publisher {
     }
 }
 
+/// What ingest answers once an event is stored.
+#[derive(Deserialize)]
+struct Stored {
+    id: EventId,
+}
+
 async fn post(client: reqwest::Client, url: String, ledger: Arc<Ledger>, stop: CancellationToken, mut random: StdRng) {
+    let mut number = 0;
     while stop.run_until_cancelled(tokio::time::sleep(POST_PAUSE)).await.is_some() {
-        let number = ledger.send(true, 1);
-        let url = format!("{url}/person/{}", customer(&mut random, number));
-        let fate = match client.post(url).body(person(number)).send().await {
-            Ok(answer) if answer.status() == 202 => Fate::Accepted,
+        let of = any_customer(&mut random, number);
+        number = ledger.send(true, 1, of);
+        let url = format!("{url}/person/{}", customer(of));
+        let fate = match client.post(url).body(line(number)).send().await {
+            Ok(answer) if answer.status() == 202 => {
+                answer.json().await.map_or(Fate::Unknown, |stored: Stored| Fate::Accepted(stored.id.position()))
+            }
             // 503 says "not published", and 4xx does: the account holds ingest to that.
             Ok(answer) if answer.status() == 503 || answer.status().is_client_error() => Fate::Refused,
             Err(error) if error.is_connect() => Fate::Refused,

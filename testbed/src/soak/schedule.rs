@@ -56,28 +56,42 @@ impl fmt::Display for Moment {
 pub struct Schedule(Vec<Planned>);
 
 impl Schedule {
-    /// Draws faults for so long.
+    /// Draws faults for so long. Beside every second outage of a shard a writer joins or leaves while it lasts.
     pub fn draw(seed: u64, time: Duration, per_minute: f64, catalogue: &[Fault]) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
-        let mut planned: Vec<Planned> = Vec::new();
+        let mut schedule = Self(Vec::new());
         let gap = 60.0 / per_minute;
         let mut at = Duration::from_secs(1);
         while at < time {
-            let under_way: Vec<_> =
-                planned.iter().filter(|earlier| earlier.ends > at).map(|p| p.fault.target).collect();
-            let free: Vec<_> = catalogue
-                .iter()
-                .filter(|fault| !under_way.iter().any(|target| fault.target.excludes(*target)))
-                .collect();
-            if under_way.len() < AT_ONCE && !free.is_empty() {
-                let fault = *free[random.random_range(0..free.len())];
-                let (least, most) = fault.lasts_ms();
-                let lasts = Duration::from_millis(random.random_range(least..=most));
-                planned.push(Planned { fault, begins: at, ends: at + lasts });
+            if let Some(planned) = schedule.plan(&mut random, at, catalogue)
+                && planned.fault.is_outage_of_a_shard()
+                && random.random()
+            {
+                let writers: Vec<_> = catalogue.iter().copied().filter(|fault| fault.changes_the_writers()).collect();
+                let within = (planned.ends - planned.begins).mul_f64(random.random_range(0.0..0.5));
+                schedule.plan(&mut random, at + within, &writers);
             }
             at += Duration::from_secs_f64(random.random_range(0.0..2.0 * gap));
         }
-        Self(planned)
+        schedule.0.sort_by_key(|planned| planned.begins);
+        Self(schedule.0)
+    }
+
+    /// Plans one of these faults to begin at that moment, unless there are too many then.
+    fn plan(&mut self, random: &mut StdRng, begins: Duration, faults: &[Fault]) -> Option<Planned> {
+        // One that begins later counts too: it is there before this one may be over.
+        let under_way: Vec<_> = self.0.iter().filter(|other| other.ends > begins).map(|p| p.fault.target).collect();
+        let is_free = |fault: &&Fault| !under_way.iter().any(|target| fault.target.excludes(*target));
+        let free: Vec<_> = faults.iter().filter(is_free).collect();
+        if under_way.len() >= AT_ONCE || free.is_empty() {
+            return None;
+        }
+        let fault = *free[random.random_range(0..free.len())];
+        let (least, most) = fault.lasts_ms();
+        let ends = begins + Duration::from_millis(random.random_range(least..=most));
+        let planned = Planned { fault, begins, ends };
+        self.0.push(planned);
+        Some(planned)
     }
 
     /// Everything that is to be done, in order.
@@ -86,6 +100,14 @@ impl Schedule {
         let mut moments: Vec<_> = self.0.iter().flat_map(both).collect();
         moments.sort_by_key(Moment::at);
         moments
+    }
+
+    /// How often a writer joins or leaves during an outage of a shard.
+    pub fn writer_changes_during_outages(&self) -> usize {
+        let outages: Vec<_> = self.0.iter().filter(|planned| planned.fault.is_outage_of_a_shard()).collect();
+        let during = |at: &Duration| outages.iter().any(|outage| outage.begins < *at && *at < outage.ends);
+        let changes = self.0.iter().filter(|planned| planned.fault.changes_the_writers());
+        changes.flat_map(|planned| [planned.begins, planned.ends]).filter(during).count()
     }
 
     /// How many there are of each kind of fault.
@@ -108,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_seed_gives_the_same_faults_again_and_no_target_two_at_a_time() {
-        let all = catalogue(Flavor::Postgres.into(), 3);
+        let all = catalogue(Flavor::Postgres.into(), 1);
         let draw = |seed| Schedule::draw(seed, Duration::from_secs(1_200), 15.0, &all);
         assert_eq!(draw(7), draw(7));
         assert_ne!(draw(7), draw(8));
@@ -131,6 +153,7 @@ mod tests {
                 }
             }
             assert!(broken.is_empty());
+            assert!(schedule.writer_changes_during_outages() > 50, "{}", schedule.writer_changes_during_outages());
         }
     }
 

@@ -2,23 +2,18 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use sluice_shard::{Flavor, ShardAddress};
-use sqlx::{ConnectOptions, Connection};
+use sluice_shard::ShardAddress;
 use tokio::task::JoinHandle;
 
 use super::{
-    fault::{Fault, Kind, Target},
+    fault::{Fault, GUEST, Kind, Target},
+    journal_end::JournalCopy,
     journal_room::JournalRoom,
-    load::STREET,
+    load::Load,
+    operator::Operator,
+    person::STREET,
 };
-use crate::{
-    Fleet, Process,
-    lock::Lock,
-    mariadb,
-    proxy::Cut,
-    rows::{mysql_options, postgres_options},
-    set_back::Older,
-};
+use crate::{Fleet, Process, lock::Lock, proxy::Cut, read_only, set_back::Older};
 
 /// Commits whose answers are lost, of one fault.
 const LOST_COMMITS: u64 = 5;
@@ -36,7 +31,9 @@ pub struct Stage {
     /// Being taken, or held. Nobody waits for one: a lane that is frozen may hold it, and who waits here does not thaw that.
     locks: BTreeMap<usize, JoinHandle<anyhow::Result<Lock>>>,
     copies: BTreeMap<usize, Older>,
-    journal: JournalRoom,
+    journal_room: JournalRoom,
+    journal_copy: Option<JournalCopy>,
+    operator: Operator,
 }
 
 impl Stage {
@@ -46,8 +43,9 @@ impl Stage {
     /// Where NATS does not answer.
     pub async fn new(fleet: &Fleet) -> anyhow::Result<Self> {
         let shards = fleet.shards().iter().map(|shard| shard.address.clone()).collect();
-        let journal = JournalRoom::of(fleet).await?;
-        Ok(Self { shards, locks: BTreeMap::new(), copies: BTreeMap::new(), journal })
+        let journal_room = JournalRoom::of(fleet).await?;
+        let (locks, copies, operator) = (BTreeMap::new(), BTreeMap::new(), Operator::default());
+        Ok(Self { shards, locks, copies, journal_room, journal_copy: None, operator })
     }
 
     /// Breaks it.
@@ -56,12 +54,14 @@ impl Stage {
     /// Where that does not work: then the soak would show nothing.
     pub async fn begin(&mut self, fleet: &mut Fleet, fault: Fault) -> anyhow::Result<()> {
         let Target::Shard(index) = fault.target else {
-            let process = process(fleet, fault.target);
             match fault.kind {
-                Kind::Kill => drop(process.kill()),
-                Kind::Stop => drop(process.stop()),
-                Kind::Full => self.journal.fill().await?,
-                _ => process.freeze(),
+                Kind::Kill => drop(process(fleet, fault.target).kill()),
+                // Not waited for: what it has in hand may not be taken.
+                Kind::Stop => process(fleet, fault.target).tell_to_stop(),
+                Kind::JoinAndStop | Kind::JoinAndDie => process(fleet, fault.target).restart_unready()?,
+                Kind::Full => self.journal_room.fill().await?,
+                Kind::SetBack => self.journal_copy = Some(JournalCopy::take(fleet)?),
+                _ => process(fleet, fault.target).freeze(),
             }
             return Ok(());
         };
@@ -73,12 +73,14 @@ impl Stage {
             Kind::Cut => fleet.proxies()[index].cut(IN_THE_ROWS),
             Kind::Slow => fleet.proxies()[index].delay(LATE),
             Kind::Full => fleet.servers()[index].limit_files(Some(TABLE_BYTES))?,
-            Kind::ReadOnly => read_only(&self.shards[index], true).await?,
+            Kind::ReadOnly => read_only::set(&self.shards[index], true).await?,
             Kind::Lock => {
                 let shard = self.shards[index].clone();
                 self.locks.insert(index, tokio::spawn(async move { Lock::take(&shard).await }));
             }
             Kind::SetBack => drop(self.copies.insert(index, Older::copy(&self.shards[index]).await?)),
+            // Only writers do.
+            Kind::JoinAndStop | Kind::JoinAndDie => {}
         }
         Ok(())
     }
@@ -87,14 +89,21 @@ impl Stage {
     ///
     /// # Errors
     /// Where that does not work.
-    pub async fn end(&mut self, fleet: &mut Fleet, fault: Fault) -> anyhow::Result<()> {
+    pub async fn end(&mut self, fleet: &mut Fleet, fault: Fault, load: &Load) -> anyhow::Result<()> {
         let Target::Shard(index) = fault.target else {
-            let process = process(fleet, fault.target);
             match fault.kind {
                 // Not waited for: what it needs may be broken too.
-                Kind::Kill | Kind::Stop => process.restart_unready()?,
-                Kind::Full => self.journal.empty().await?,
-                _ => process.thaw(),
+                Kind::Kill | Kind::Stop => process(fleet, fault.target).restart_unready()?,
+                Kind::JoinAndStop => process(fleet, fault.target).tell_to_stop(),
+                Kind::JoinAndDie => drop(process(fleet, fault.target).kill()),
+                Kind::Full => self.journal_room.empty().await?,
+                Kind::SetBack => {
+                    if let Some(copy) = self.journal_copy.take() {
+                        copy.put_back(fleet, load.ledger(), load.publisher()).await?;
+                    }
+                    self.operator.repair(fleet);
+                }
+                _ => process(fleet, fault.target).thaw(),
             }
             return Ok(());
         };
@@ -109,7 +118,7 @@ impl Stage {
                 // Without room for its log it may have given up.
                 if server.has_ended() { server.restart().await? } else { server.limit_files(None)? }
             }
-            Kind::ReadOnly => read_only(&self.shards[index], false).await?,
+            Kind::ReadOnly => read_only::set(&self.shards[index], false).await?,
             Kind::Lock => {
                 match self.locks.remove(&index) {
                     Some(lock) if lock.is_finished() => lock.await??.release().await?,
@@ -122,32 +131,27 @@ impl Stage {
                 if let Some(older) = self.copies.remove(&index) {
                     older.put_back().await?;
                 }
+                // What it has now may be of a history that the journal has lost since.
+                self.operator.repair(fleet);
             }
+            Kind::JoinAndStop | Kind::JoinAndDie => {}
         }
         Ok(())
     }
-}
 
-/// As an operator does it: new sessions may only read, and the ones there are end; of MariaDB the whole server, at once.
-async fn read_only(shard: &ShardAddress, on: bool) -> anyhow::Result<()> {
-    if shard.flavor == Flavor::Mysql {
-        let mut connection = mysql_options(shard).username(mariadb::OPERATOR).connect().await?;
-        sqlx::raw_sql(&format!("SET GLOBAL read_only = {}", u8::from(on))).execute(&mut connection).await?;
-        connection.close().await?;
-        return Ok(());
+    /// Once no fault lasts: repairs what there is to repair, and lets every process do its work.
+    ///
+    /// # Errors
+    /// Where one does not, or the journal cannot be repaired.
+    pub async fn settle(&mut self, fleet: &mut Fleet) -> anyhow::Result<()> {
+        self.operator.repair(fleet);
+        self.operator.done().await?;
+        fleet.writers()[GUEST].restart_unready()?;
+        for process in fleet.processes() {
+            process.wait_ready().await?;
+        }
+        Ok(())
     }
-    let database = &shard.database;
-    let set = if on { "SET default_transaction_read_only = on" } else { "RESET default_transaction_read_only" };
-    // The operator's own session may write, or nothing could be mended.
-    let own = postgres_options(shard).options([("default_transaction_read_only", "off")]);
-    let mut connection = own.connect().await?;
-    let sql = format!(
-        "ALTER DATABASE {database} {set};
-         SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'sluice-lane'"
-    );
-    sqlx::raw_sql(&sql).execute(&mut connection).await?;
-    connection.close().await?;
-    Ok(())
 }
 
 fn process(fleet: &mut Fleet, target: Target) -> &mut Process {

@@ -1,11 +1,18 @@
 //! Something goes back in time: a shard that is restored from an older copy, or the journal itself.
 
-use std::path::{Path, PathBuf};
-
 use sluice_shard::Flavor;
-use sluice_testbed::{Fleet, FleetOptions, rows, set_back::Older, wait};
+use sluice_testbed::{
+    Fleet, FleetOptions,
+    lock::Lock,
+    read_only, rows,
+    set_back::{Older, copy_folder},
+    wait,
+};
 
-use crate::{LIMIT, all_rows, fleet};
+use crate::{
+    LIMIT, all_rows, fleet,
+    repair::{people, rows_are},
+};
 
 /// A fleet with customer 1 on shard1 and customer 2 on shard2.
 async fn with_two_customers(options: FleetOptions) -> Fleet {
@@ -85,17 +92,59 @@ async fn a_mysql_shard_that_goes_back_under_load_is_filled_again() {
     goes_back_under_load(Flavor::Mysql).await;
 }
 
-pub(crate) fn copy_folder(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target: PathBuf = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_folder(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
+/// Work that the shard has in part already, as after every start of a reader, waits while the shard takes nothing; meanwhile the shard
+/// goes back to before that part.
+async fn goes_back_while_work_waits_for_it(shards: Flavor) {
+    let writer_args = ["--shard-statement-ms", "1000", "--grace-ms", "500"].map(str::to_owned).to_vec();
+    let (partitions, workers) = (1.try_into().unwrap(), 1);
+    let options = FleetOptions { partitions, workers, shards: shards.into(), writer_args, ..FleetOptions::default() };
+    let mut fleet = with_two_customers(FleetOptions { shard_count: 2, ..options }).await;
+    let (customer, [first, second]) = ("1".parse().unwrap(), [0, 1].map(|shard| fleet.shards()[shard].address.clone()));
+    people(&fleet, &[&customer], "before the copy", 5).await;
+    rows_are(&fleet, 5).await;
+    let older = Older::copy(&first).await.unwrap();
+    // The second shard stays where it is: the reader will begin there, with what the first shard has already.
+    let lock = Lock::take(&second).await.unwrap();
+    people(&fleet, &[&customer], "after the copy", 20).await;
+    rows_are(&fleet, 25).await;
+    fleet.writer().stop();
+    let blocked = if shards == Flavor::Sqlite { Some(Lock::take(&first).await.unwrap()) } else { None };
+    if blocked.is_none() {
+        read_only::set(&first, true).await.unwrap();
     }
+    people(&fleet, &[&customer], "waiting", 100).await;
+    lock.release().await.unwrap();
+    fleet.writer().restart().await.unwrap();
+    let log = fleet.writer().log().to_owned();
+    let failed = async || std::fs::read_to_string(&log).unwrap().matches("trying the shard again").count() > 1;
+    wait::until("commits that fail", LIMIT, failed).await.unwrap();
+    older.put_back().await.unwrap();
+    match blocked {
+        Some(lock) => lock.release().await.unwrap(),
+        None => read_only::set(&first, false).await.unwrap(),
+    }
+    let there = async || rows::count(&first).await.is_ok_and(|shard| shard.rows == 125);
+    if wait::until("every row", LIMIT, there).await.is_err() {
+        let count = rows::count(&first).await.unwrap().rows;
+        panic!("customer 1 has {count} rows of 125 accepted events");
+    }
+    let verified = fleet.verify().await.unwrap();
+    assert!(verified.ok, "{verified:?}");
+}
+
+#[tokio::test]
+async fn a_sqlite_shard_that_goes_back_while_work_waits_for_it_gets_every_row() {
+    goes_back_while_work_waits_for_it(Flavor::Sqlite).await;
+}
+
+#[tokio::test]
+async fn a_postgres_shard_that_goes_back_while_work_waits_for_it_gets_every_row() {
+    goes_back_while_work_waits_for_it(Flavor::Postgres).await;
+}
+
+#[tokio::test]
+async fn a_mysql_shard_that_goes_back_while_work_waits_for_it_gets_every_row() {
+    goes_back_while_work_waits_for_it(Flavor::Mysql).await;
 }
 
 #[tokio::test]
@@ -105,12 +154,12 @@ async fn a_journal_that_lost_its_end_stops_its_partitions_alone_and_no_position_
     load(&fleet, 0).await;
     fleet.nats().stop();
     let (store, copy) = (fleet.folder().join("nats/jetstream"), fleet.folder().join("older"));
-    copy_folder(&store, &copy);
+    copy_folder(&store, &copy).unwrap();
     fleet.nats().restart().await.unwrap();
     load(&fleet, 2_000).await;
     fleet.nats().stop();
     std::fs::remove_dir_all(&store).unwrap();
-    copy_folder(&copy, &store);
+    copy_folder(&copy, &store).unwrap();
     fleet.nats().restart().await.unwrap();
     // The positions beyond the copy's end are given a second time now, to other events.
     let nats = fleet.nats_url();

@@ -3,6 +3,7 @@
 mod anew;
 mod copies;
 mod lost_end;
+mod lost_unnoticed;
 mod nobodys;
 mod steps;
 mod trouble;
@@ -17,11 +18,11 @@ use serde_json::Value;
 use sluice_journal::{Bounds, Journal, Settings, subject};
 use sluice_model::{CustomerId, Partition, Position};
 use sluice_shard::{Flavor, Shard, journal_of};
-use sluice_testbed::{Fleet, FleetOptions, NatsUser, tool, wait};
+use sluice_testbed::{Fleet, FleetOptions, NatsUser, set_back::copy_folder, tool, wait};
 use sqlx::{ConnectOptions, Connection, sqlite::SqliteConnectOptions};
 use tokio::process::{Child, Command};
 
-use crate::{LIMIT, all_rows, rewind::copy_folder};
+use crate::{LIMIT, all_rows};
 
 /// `writer journal ..`, not started yet.
 fn command(fleet: &Fleet, line: &str) -> Command {
@@ -75,7 +76,7 @@ async fn with_customers(fleet: &Fleet) -> Vec<Vec<CustomerId>> {
 }
 
 /// Publishes plainly; gives the positions that were acknowledged.
-async fn publish(fleet: &Fleet, messages: impl IntoIterator<Item = (CustomerId, String)>) -> Vec<Position> {
+pub(crate) async fn publish(fleet: &Fleet, messages: impl IntoIterator<Item = (CustomerId, String)>) -> Vec<Position> {
     let client = fleet.nats_client().await.unwrap();
     let jetstream = async_nats::jetstream::new(client);
     let mut acks = Vec::new();
@@ -87,7 +88,7 @@ async fn publish(fleet: &Fleet, messages: impl IntoIterator<Item = (CustomerId, 
 }
 
 /// Publishes people of these names to customers in turn.
-async fn people(fleet: &Fleet, customers: &[&CustomerId], name: &str, count: usize) -> Vec<Position> {
+pub(crate) async fn people(fleet: &Fleet, customers: &[&CustomerId], name: &str, count: usize) -> Vec<Position> {
     let person = |n: usize| {
         let customer = customers[n % customers.len()].clone();
         (customer, format!(r#"{{"name":"{name} {n}","address":"somewhere"}}"#))
@@ -95,7 +96,7 @@ async fn people(fleet: &Fleet, customers: &[&CustomerId], name: &str, count: usi
     publish(fleet, (0..count).map(person)).await
 }
 
-async fn rows_are(fleet: &Fleet, count: i64) {
+pub(crate) async fn rows_are(fleet: &Fleet, count: i64) {
     wait::until(&format!("{count} rows"), LIMIT, async || all_rows(fleet).await == count).await.unwrap();
 }
 
@@ -161,7 +162,7 @@ async fn copy(fleet: &mut Fleet, below: &str) -> Older {
     let stores: Vec<_> = stores(fleet).into_iter().map(|store| store.join(below)).collect();
     let copies: Vec<_> =
         stores.into_iter().enumerate().map(|(node, store)| (store, folder.join(node.to_string()))).collect();
-    without_nats(fleet, || copies.iter().for_each(|(store, copy)| copy_folder(store, copy))).await;
+    without_nats(fleet, || copies.iter().for_each(|(store, copy)| copy_folder(store, copy).unwrap())).await;
     Older(copies)
 }
 
@@ -175,7 +176,7 @@ async fn put_back(fleet: &mut Fleet, Older(copies): Older) {
     let swap = || {
         for (store, copy) in &copies {
             std::fs::remove_dir_all(store).unwrap();
-            copy_folder(copy, store);
+            copy_folder(copy, store).unwrap();
         }
     };
     without_nats(fleet, swap).await;
