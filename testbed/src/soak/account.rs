@@ -224,11 +224,12 @@ mod tests {
                 ledger.note(true, n, 1, Fate::Accepted(position));
             }
         }
+        ledger.journal_is_gone();
+        // Events 3 and 4 were on their way; event 5 is sent since, and gets the position of event 1.
+        ledger.send(true, 1, 7);
         ledger.journal_loses_its_end();
-        // Events 3 and 4 were on their way; event 5 comes afterwards, and gets the position of event 1.
         ledger.note(true, 3, 1, Fate::Accepted(at(7)));
         ledger.note(true, 4, 1, Fate::Accepted(at(5)));
-        ledger.send(true, 1, 7);
         ledger.note(true, 5, 1, Fate::Accepted(at(6)));
         assert_eq!(judge(&ledger, &[0, 2, 4, 5], 0).missing, 2, "nothing counts as lost before it is known where");
         ledger.journal_kept([(Partition::new(0), at(5))].into());

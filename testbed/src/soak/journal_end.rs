@@ -63,6 +63,7 @@ impl JournalCopy {
         publisher: &async_nats::Client,
     ) -> anyhow::Result<()> {
         fleet.nats().kill();
+        ledger.journal_is_gone();
         let killed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
         let noticed = async || publisher.connection_state() != State::Connected;
         wait::until("the load notices that NATS is gone", LIMIT, noticed).await?;

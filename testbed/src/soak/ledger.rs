@@ -39,7 +39,7 @@ pub(super) enum Kept {
 pub(super) struct Event {
     pub(super) fate: Fate,
     pub(super) customer: u32,
-    /// How often the journal had lost its end when it was sent, and when its fate was noted.
+    /// How often the journal had gone away to lose its end when it was sent, and how often it had lost it when its fate was noted.
     sent_after: u16,
     noted_after: u16,
 }
@@ -53,6 +53,8 @@ pub struct Ledger(Mutex<Inner>);
 pub(super) struct Inner {
     pub(super) good: Vec<Event>,
     pub(super) bad: Vec<Event>,
+    /// How often the journal has gone away to lose its end.
+    went: u16,
     losses: Vec<Cut>,
 }
 
@@ -60,24 +62,28 @@ impl Ledger {
     /// Begins so many events of a customer, and gives the number of the first.
     pub fn send(&self, is_good: bool, count: usize, customer: u32) -> usize {
         let mut inner = self.lock();
-        let now = inner.now();
+        let (sent_after, noted_after) = (inner.went, inner.lost());
         let events = inner.events(is_good);
         let first = events.len();
-        events.resize(first + count, Event { fate: Fate::Sent, customer, sent_after: now, noted_after: now });
+        events.resize(first + count, Event { fate: Fate::Sent, customer, sent_after, noted_after });
         first
     }
 
     /// Notes what became of them.
     pub fn note(&self, is_good: bool, first: usize, count: usize, fate: Fate) {
         let mut inner = self.lock();
-        let now = inner.now();
+        let now = inner.lost();
         for event in &mut inner.events(is_good)[first..first + count] {
             (event.fate, event.noted_after) = (fate, now);
         }
     }
 
-    /// Notes that the journal loses its end: what is noted from now on was acknowledged afterwards, as far as it was sent
-    /// afterwards. To be called while the journal is down.
+    /// Notes that the journal is gone: what is sent from now on is stored after its loss, if at all.
+    pub fn journal_is_gone(&self) {
+        self.lock().went += 1;
+    }
+
+    /// Notes that the journal loses its end: everything that it acknowledged before has been noted. To be called while it is gone.
     pub fn journal_loses_its_end(&self) {
         self.lock().losses.push(Cut::new());
     }
@@ -100,7 +106,7 @@ impl Ledger {
 }
 
 impl Inner {
-    fn now(&self) -> u16 {
+    fn lost(&self) -> u16 {
         u16::try_from(self.losses.len()).expect("a soak has fewer losses")
     }
 
@@ -112,8 +118,8 @@ impl Inner {
     pub(super) fn kept(&self, event: &Event, position: Position) -> Kept {
         let took = |cut: &Cut| cut.get(&position.partition()).is_some_and(|kept| position > *kept);
         let before_it = &self.losses[usize::from(event.noted_after)..];
-        let meanwhile = &self.losses[usize::from(event.sent_after)..usize::from(event.noted_after)];
-        match (before_it.iter().any(took), meanwhile.iter().any(took)) {
+        let meanwhile = self.losses.get(usize::from(event.sent_after)..usize::from(event.noted_after));
+        match (before_it.iter().any(took), meanwhile.is_some_and(|losses| losses.iter().any(took))) {
             (true, _) => Kept::No,
             (false, true) => Kept::Perhaps,
             (false, false) => Kept::Yes,
