@@ -22,20 +22,21 @@ async fn soaked(shards: impl Into<Shards>, seed: u64, nats_nodes: u16) {
     let outcome = soak::run(&options).await.unwrap();
     assert!(outcome.fault_count() >= 15, "{outcome:?}");
     assert!(outcome.account.accepted > 10_000, "{outcome:?}");
+    assert!(outcome.writer_changes_during_outages > 0, "{outcome:?}");
     assert!(outcome.is_right(), "{outcome:?}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_short_soak_accounts_for_every_event_on_postgres() {
     soaked(Flavor::Postgres, 7, 1).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_short_soak_accounts_for_every_event_on_sqlite_and_a_cluster_of_three() {
     soaked(Flavor::Sqlite, 7, 3).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_short_soak_accounts_for_every_event_on_shards_of_each_engine() {
     soaked(Shards::Mixed, 7, 1).await;
 }
