@@ -18,6 +18,8 @@ use crate::{
 
 /// The longest that a command waits: a little more than the directory may take for a request (30 s).
 const LIMIT: Duration = Duration::from_secs(35);
+/// The same for registering a shard, which lists whose rows the database holds (360 s).
+const REGISTER_LIMIT: Duration = Duration::from_secs(365);
 
 /// `directory shard ..`
 ///
@@ -70,7 +72,8 @@ async fn call<A: serde::de::DeserializeOwned>(
 ) -> anyhow::Result<A> {
     let token = Token::either(admin.token.as_ref(), admin.token_file.as_deref());
     let token = token.context("--token-file (DIRECTORY_TOKEN)")?;
-    let http = Http::new(&admin.directory_url, LIMIT).context("--directory-url (DIRECTORY_URL)")?.with(token);
+    let limit = if method == Method::POST && path == "/shards" { REGISTER_LIMIT } else { LIMIT };
+    let http = Http::new(&admin.directory_url, limit).context("--directory-url (DIRECTORY_URL)")?.with(token);
     let body = body.map(serde_json::to_vec).transpose()?;
     http.call(method, path, body).await.map_err(|error| match error {
         DirectoryError::Problem(problem) if matches!(problem.status, 401 | 403) => {
@@ -153,7 +156,7 @@ fn shard_table(shards: &[ListedShard]) -> Table {
     for shard in shards {
         table.add_row([
             Cell::new(&shard.name),
-            Cell::new(shard.state),
+            Cell::new(if shard.held { format!("{}, held", shard.state) } else { shard.state.to_string() }),
             Cell::new(shard.pool),
             right(shard.weight),
             right(shard.customers),

@@ -113,6 +113,13 @@ impl Directory {
             Placing::NotOpen(state) => {
                 conflict("shard_not_open", format!("shard {shard} is {state} and takes no new customers"))
             }
+            Placing::Held => conflict(
+                "shard_held",
+                format!(
+                    "shard {shard} takes new customers only once every shard that had rows when it was registered has said whose: \
+                     {customer} may be among them"
+                ),
+            ),
             Placing::Taken(tenant) => {
                 conflict("shard_taken", format!("shard {shard} is dedicated, and customer {tenant} is on it"))
             }

@@ -1,6 +1,8 @@
 //! The HTTP face. JSON in and out; every error is a problem document that names the offending place.
 
 #[cfg(test)]
+mod adoption_tests;
+#[cfg(test)]
 pub(crate) mod tests;
 #[cfg(test)]
 mod token_tests;
@@ -16,7 +18,7 @@ use axum::{
     extract::{
         DefaultBodyLimit, FromRequest, FromRequestParts, Path, Query, Request, State, rejection::BytesRejection,
     },
-    http::{StatusCode, header, request::Parts},
+    http::{Method, StatusCode, header, request::Parts},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, patch, post},
@@ -37,8 +39,11 @@ use crate::{
     },
 };
 
-/// The longest that one request may take. Above what registering a slow database may (20 s).
+/// The longest that one request may take. Above what trying a slow database may (20 s).
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
+/// The longest that a registration may take. Above what it may in all: looking at others (5 s), preparing (twice 20 s), listing
+/// customers (300 s).
+const REGISTER_LIMIT: Duration = Duration::from_secs(360);
 /// The largest body. 1,000 questions of the longest kind take about 110 KiB.
 const BODY_BYTES: usize = 256 * 1024;
 
@@ -198,14 +203,16 @@ pub(crate) fn observed(face: &'static str, begun: Instant, problem: Option<&str>
 async fn limited(request: Request, next: Next) -> Response {
     // A task of its own, which goes on when the time is over or the caller is gone: a store operation that is dropped half
     // way could leave its transaction open on a connection that goes back to the pool.
-    match tokio::time::timeout(REQUEST_LIMIT, tokio::spawn(next.run(request))).await {
+    let registers = request.method() == Method::POST && request.uri().path() == "/shards";
+    let limit = if registers { REGISTER_LIMIT } else { REQUEST_LIMIT };
+    match tokio::time::timeout(limit, tokio::spawn(next.run(request))).await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {
             tracing::error!(%error, "a request failed");
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the request failed").into_response()
         }
         Err(_) => {
-            let detail = format!("no answer within {} s", REQUEST_LIMIT.as_secs());
+            let detail = format!("no answer within {} s", limit.as_secs());
             Problem::new(StatusCode::GATEWAY_TIMEOUT, "timeout", detail).retry_after(1).into_response()
         }
     }

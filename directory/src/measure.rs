@@ -33,4 +33,5 @@ async fn round(directory: &Directory) {
         }
     };
     futures::stream::iter(shards).for_each_concurrent(SIDE_BY_SIDE, |shard| directory.measure(shard)).await;
+    directory.settle().await;
 }

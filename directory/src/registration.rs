@@ -12,7 +12,6 @@ mod fields;
 use std::{collections::BTreeMap, time::Duration};
 
 use axum::http::StatusCode;
-use futures::TryStreamExt;
 use sluice_journal::{Announced, Journal, JournalError};
 use sluice_model::{CustomerId, InvalidCustomerId, Partition, PartitionCount, Position};
 use sluice_service::Problem;
@@ -23,6 +22,13 @@ pub use self::fields::{validate, validate_change};
 
 /// How long preparing one database may take. Below the HTTP face's limit, so that the answer can say which it was.
 const PREPARE_LIMIT: Duration = Duration::from_secs(20);
+/// How long listing the customers of a new shard may take: some ten million were listed in as long as that. Lower: databases of
+/// many customers can't become shards. Higher: the announcement may end before the directory names the shard
+/// ([`sluice_journal::trim::TICKET_LIMIT`]).
+pub const LISTING_LIMIT: Duration = Duration::from_secs(300);
+/// How long a registration waits for the customers of shards that were there before. Lower: a new shard takes new customers later
+/// than it could. Higher: a shard that does not answer delays every registration by so much.
+pub const LOOK_LIMIT: Duration = Duration::from_secs(5);
 
 /// What a database holds that is, or becomes, a shard.
 #[derive(Debug, Clone)]
@@ -31,8 +37,15 @@ pub struct Found {
     pub positions: BTreeMap<Partition, StoredPosition>,
     /// About how much is in it.
     pub size: Size,
-    /// Whose rows.
+}
+
+/// Whose rows a database holds.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    /// Every customer.
     pub customers: Vec<CustomerId>,
+    /// 422 where some rows are of a name that no customer can have: no event is ever for it.
+    pub nobodys: Option<Problem>,
 }
 
 /// Prepares databases.
@@ -117,7 +130,7 @@ impl Registrar {
         }
     }
 
-    /// Writes identity and position rows into the database, and looks at what it holds. May be repeated.
+    /// Writes identity and position rows into the database, and looks how far and how large it is. May be repeated.
     ///
     /// # Errors
     /// 502 where the database does not answer, 422 where it refuses, is another shard already or has stored less than the
@@ -130,8 +143,14 @@ impl Registrar {
     ) -> Result<Found, Problem> {
         let positions = self.positions(announced).await.map_err(|error| journal_unavailable(&error))?;
         let identity = self.identity(name);
-        within_limit(address, register(address, &identity, &positions)).await?;
-        let found = self.look(name, address).await?;
+        within_limit(address, PREPARE_LIMIT, register(address, &identity, &positions)).await?;
+        let looking = async {
+            let mut shard = Shard::connect(address, &identity).await?;
+            let found = Found { positions: shard.positions().await?, size: shard.size().await? };
+            shard.close().await;
+            Ok(found)
+        };
+        let found = within_limit(address, PREPARE_LIMIT, looking).await?;
         // Rows that were there before are left as they are: what such a shard lacks may be gone from the journal.
         let lacking = positions.iter().map(|least| least.position).find_map(|least| {
             let found = found.positions.get(&least.partition())?.position;
@@ -140,29 +159,43 @@ impl Registrar {
         lacking.map_or(Ok(found), |(found, least)| Err(left_behind(address, found, least)))
     }
 
-    /// Looks at a database that is this shard.
+    /// Makes sure that a database is this shard. No row is looked at.
     ///
     /// # Errors
-    /// 502 where it does not answer, 422 where it lets us not in, is another shard, or holds rows of nobody.
-    pub async fn look(&self, name: &str, address: &ShardAddress) -> Result<Found, Problem> {
-        let looking = async {
-            let mut shard = Shard::connect(address, &self.identity(name)).await?;
-            let (positions, size) = (shard.positions().await?, shard.size().await?);
-            let customers: Vec<String> = shard.customers().try_collect().await?;
-            shard.close().await;
-            Ok((positions, size, customers))
+    /// 502 where it does not answer, 422 where it lets us not in, or is another shard.
+    pub async fn identify(&self, name: &str, address: &ShardAddress) -> Result<(), Problem> {
+        let identifying = async {
+            Shard::connect(address, &self.identity(name)).await?.close().await;
+            Ok(())
         };
-        let (positions, size, customers) = within_limit(address, looking).await?;
-        let customers = customers.into_iter().map(|text| text.parse().map_err(|error| (text, error)));
-        let customers =
-            customers.collect::<Result<_, _>>().map_err(|(text, error)| rows_of_nobody(address, &text, &error))?;
-        Ok(Found { positions, size, customers })
+        within_limit(address, PREPARE_LIMIT, identifying).await
+    }
+
+    /// Lists whose rows a shard holds, within `limit`.
+    ///
+    /// # Errors
+    /// As [`Registrar::identify`].
+    pub async fn customers(&self, name: &str, address: &ShardAddress, limit: Duration) -> Result<Listed, Problem> {
+        let listing = async {
+            let mut shard = Shard::connect(address, &self.identity(name)).await?;
+            let customers = shard.all_customers().await?;
+            shard.close().await;
+            Ok(customers)
+        };
+        let mut listed = Listed { customers: Vec::new(), nobodys: None };
+        for text in within_limit(address, limit, listing).await? {
+            match text.parse() {
+                Ok(customer) => listed.customers.push(customer),
+                Err(error) => listed.nobodys = Some(rows_of_nobody(address, &text, &error)),
+            }
+        }
+        Ok(listed)
     }
 
     /// Measures a database that is this shard.
     ///
     /// # Errors
-    /// As [`Registrar::look`].
+    /// As [`Registrar::identify`].
     pub async fn measure(&self, name: &str, address: &ShardAddress) -> Result<Size, Problem> {
         let measuring = async {
             let mut shard = Shard::connect(address, &self.identity(name)).await?;
@@ -170,7 +203,7 @@ impl Registrar {
             shard.close().await;
             Ok(size)
         };
-        within_limit(address, measuring).await
+        within_limit(address, PREPARE_LIMIT, measuring).await
     }
 
     fn identity(&self, name: &str) -> Identity {
@@ -204,11 +237,12 @@ impl Registrar {
 
 async fn within_limit<T>(
     address: &ShardAddress,
+    limit: Duration,
     work: impl Future<Output = Result<T, ShardError>>,
 ) -> Result<T, Problem> {
-    match tokio::time::timeout(PREPARE_LIMIT, work).await {
+    match tokio::time::timeout(limit, work).await {
         Ok(done) => done.map_err(|error| refusal(address, &error)),
-        Err(_) => Err(unreachable(address, &format!("no answer within {} s", PREPARE_LIMIT.as_secs())).at("/host")),
+        Err(_) => Err(unreachable(address, &format!("no answer within {} s", limit.as_secs())).at("/host")),
     }
 }
 

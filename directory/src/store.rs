@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-pub use adoption::Adopted;
+pub use adoption::{Adopted, Earlier};
 use anyhow::{Context, ensure};
 use secrecy::ExposeSecret;
 pub(crate) use shards::read_password;
@@ -74,6 +74,8 @@ pub enum Placing {
     NoSuchShard,
     /// The shard takes no new customers.
     NotOpen(ShardState),
+    /// The shard takes new customers only once it is known whose rows other shards hold.
+    Held,
     /// The shard is dedicated, and this one lives there.
     Taken(CustomerId),
 }

@@ -38,6 +38,7 @@ on_both_engines! {
     shards::a_shard_is_changed_field_by_field_and_its_version_grows,
     shards::only_a_closed_shard_that_nobody_is_on_is_taken_out,
     shards::customers_that_come_with_their_rows_are_placed_where_those_are,
+    shards::a_held_shard_takes_new_customers_once_every_adopted_shard_was_asked,
     shards::a_shard_that_does_not_answer_keeps_what_was_measured,
     secrets::a_password_is_sealed_comes_back_and_is_never_shown,
     secrets::a_password_file_is_read_each_time_and_only_its_path_is_stored,

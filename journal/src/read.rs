@@ -13,6 +13,7 @@ use crate::{
     Journal,
     error::BoxError,
     lookup,
+    repair::Unrepaired,
     server::{Raw, deliveries::Deliveries},
     subject::{customer_of, filler},
 };
@@ -109,6 +110,14 @@ pub enum ReadError {
         wanted: Position,
         /// What came.
         found: Position,
+    },
+    /// A repair of the journal that concerns the shard has to be completed first.
+    #[error("{why}")]
+    Unrepaired {
+        /// What the shard has stored.
+        stored: Position,
+        /// Why it may not read on from there.
+        why: Unrepaired,
     },
 }
 

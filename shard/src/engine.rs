@@ -158,8 +158,9 @@ impl Engine {
         either!(self, engine => engine.size().await)
     }
 
-    pub(crate) fn customers(&mut self) -> BoxStream<'_, Result<String, Fault>> {
-        either!(self, engine => engine.customers())
+    /// See [`crate::Shard::customers`].
+    pub(crate) async fn customers(&mut self, after: Option<&str>) -> Result<Vec<String>, Fault> {
+        either!(self, engine => engine.customers(after).await)
     }
 
     pub(crate) fn ids(&mut self) -> BoxStream<'_, Result<(String, i64), Fault>> {

@@ -8,7 +8,8 @@
 //! 3. [`error`]: [`ShardError`] and its [`Class`]: what a lane does about it.
 //! 4. [`shard`]: [`Shard`]: register, connect, append, read back; [`limits`]: [`Limits`], how long that may take.
 //! 5. `append`: the lane's transaction, once for all engines; `lane_rule` and `bisection` are its pure parts. `registration`
-//!    and `schema` are what makes a database a shard; `rebinding` gives one over to another journal.
+//!    and `schema` are what makes a database a shard; `rebinding` gives one over to another journal. `customers` lists
+//!    whose rows a shard holds.
 //! 6. `engine`: the closed set of engines; `postgres`, `mysql`, `sqlite`: all SQL of one engine. Another engine is another such
 //!    file, a variant there, and one in [`Flavor`]. [`copy_format`]: rows as PostgreSQL takes them. Debug
 //!    builds have one more engine, in memory, for simulations.
@@ -22,6 +23,7 @@ mod bisection;
 mod chunks;
 pub mod copy_format;
 mod customer_column;
+mod customers;
 mod engine;
 pub mod error;
 mod fault;

@@ -28,6 +28,7 @@ use self::tables::text;
 use crate::{
     Advance, Class, Counts, CustomerColumn, Identity, Limits, ShardAddress, Size, StoredPosition,
     chunks::Inserts,
+    customers::CustomerPages,
     engine::{position_i64, stored_positions},
     fault::Fault,
     schema::Column,
@@ -61,7 +62,7 @@ struct Sql {
     create: String,
     inserts: Inserts,
     customer_rows: String,
-    customers: String,
+    customers: CustomerPages,
     counts: String,
     ids: String,
 }
@@ -83,7 +84,7 @@ impl Sql {
             customer_rows: fill(
                 "SELECT `id`, `name`, `address` FROM `person` WHERE {customer} = ? AND `id` > ? ORDER BY `id` LIMIT ?",
             ),
-            customers: unlimited("SELECT DISTINCT {customer} FROM `person`"),
+            customers: CustomerPages::by_rows(customer, '`', "?"),
             counts: unlimited("SELECT count(*), count(DISTINCT {customer}) FROM `person`"),
             ids: unlimited("SELECT {customer}, `id` FROM `person`"),
         }
@@ -236,9 +237,10 @@ impl Mysql {
         Ok(Size { rows: rows.unsigned_abs(), bytes: bytes.unsigned_abs() })
     }
 
-    pub(crate) fn customers(&mut self) -> BoxStream<'_, Result<String, Fault>> {
-        let rows = sqlx::raw_sql(&self.sql.customers).fetch(&mut self.connection).map_err(Fault::from);
-        rows.and_then(async |row| text(&row, 0)).boxed()
+    pub(crate) async fn customers(&mut self, after: Option<&str>) -> Result<Vec<String>, Fault> {
+        let (sql, after) = self.sql.customers.after(after);
+        let rows = sqlx::query(sql).bind(after).fetch_all(&mut self.connection).await?;
+        rows.iter().map(|row| text(row, 0)).collect()
     }
 
     pub(crate) fn ids(&mut self) -> BoxStream<'_, Result<(String, i64), Fault>> {

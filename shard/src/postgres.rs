@@ -18,6 +18,7 @@ pub(crate) use self::class::class_of;
 use self::copy::{COPY, CopyBuffer};
 use crate::{
     Advance, Batch, Class, Counts, CustomerColumn, Identity, Limits, ShardAddress, Size, StoredPosition,
+    customers::CustomerPages,
     engine::{position_i64, stored_positions},
     fault::Fault,
     schema::{Column, Kind},
@@ -82,7 +83,6 @@ const COUNTS: &str = "
     BEGIN READ ONLY; SET LOCAL statement_timeout = 0;
     SELECT count(*), count(DISTINCT {customer}) FROM person;
     COMMIT";
-const CUSTOMERS: &str = "SELECT DISTINCT {customer} FROM person";
 /// Rows committed, as the statistics have them; after a crash they are lost, then the planner's own count.
 const SIZE: &str = "SELECT greatest(pg_stat_get_live_tuples(oid), reltuples::bigint, 0), pg_total_relation_size(oid)
     FROM pg_class WHERE oid = 'person'::regclass";
@@ -99,16 +99,16 @@ struct Sql {
     copy: String,
     store: String,
     counts: String,
-    customers: String,
+    customers: CustomerPages,
     ids: String,
     customer_rows: String,
 }
 
 impl Sql {
     fn new(customer: &CustomerColumn) -> Self {
-        let [begin_registration, copy, store, counts, customers, ids, customer_rows] =
-            [BEGIN_REGISTRATION, COPY, at_once::STORE, COUNTS, CUSTOMERS, IDS, CUSTOMER_ROWS]
-                .map(|sql| customer.fill(sql, '"'));
+        let [begin_registration, copy, store, counts, ids, customer_rows] =
+            [BEGIN_REGISTRATION, COPY, at_once::STORE, COUNTS, IDS, CUSTOMER_ROWS].map(|sql| customer.fill(sql, '"'));
+        let customers = CustomerPages::by_descents(customer, '"', "$1");
         Self { begin_registration, copy, store, counts, customers, ids, customer_rows }
     }
 }
@@ -301,9 +301,9 @@ impl Postgres {
         Ok(Size { rows: rows.unsigned_abs(), bytes: bytes.unsigned_abs() })
     }
 
-    pub(crate) fn customers(&mut self) -> BoxStream<'_, Result<String, Fault>> {
-        let rows = sqlx::query(&self.sql.customers).fetch(&mut self.connection).map_err(Fault::from);
-        rows.and_then(async |row| Ok(row.try_get(0)?)).boxed()
+    pub(crate) async fn customers(&mut self, after: Option<&str>) -> Result<Vec<String>, Fault> {
+        let (sql, after) = self.sql.customers.after(after);
+        Ok(sqlx::query_scalar(sql).bind(after).fetch_all(&mut self.connection).await?)
     }
 
     pub(crate) fn ids(&mut self) -> BoxStream<'_, Result<(String, i64), Fault>> {

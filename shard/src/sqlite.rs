@@ -20,6 +20,7 @@ pub(crate) use self::class::class_of;
 use crate::{
     Advance, Class, Counts, CustomerColumn, Identity, Limits, ShardAddress, Size, StoredPosition,
     chunks::Inserts,
+    customers::CustomerPages,
     engine::{position_i64, stored_positions},
     fault::Fault,
     schema::{Column, Kind},
@@ -60,7 +61,6 @@ const KEEP_SAVEPOINT: &str = "RELEASE part";
 const UNDO_SAVEPOINT: &str = "ROLLBACK TO part; RELEASE part";
 const INSERT: &str = "INSERT INTO person ({customer}, id, name, address)";
 const COUNTS: &str = "SELECT count(*), count(DISTINCT {customer}) FROM person";
-const CUSTOMERS: &str = "SELECT DISTINCT {customer} FROM person";
 const SIZE: &str = "SELECT (SELECT ifnull(max(rowid), 0) FROM person),
     (SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size)";
 const IDS: &str = "SELECT {customer}, id FROM person";
@@ -71,15 +71,16 @@ struct Sql {
     create_tables: String,
     inserts: Inserts,
     counts: String,
-    customers: String,
+    customers: CustomerPages,
     ids: String,
     customer_rows: String,
 }
 
 impl Sql {
     fn new(customer: &CustomerColumn) -> Self {
-        let [create_tables, insert, counts, customers, ids, customer_rows] =
-            [CREATE_TABLES, INSERT, COUNTS, CUSTOMERS, IDS, CUSTOMER_ROWS].map(|sql| customer.fill(sql, '`'));
+        let [create_tables, insert, counts, ids, customer_rows] =
+            [CREATE_TABLES, INSERT, COUNTS, IDS, CUSTOMER_ROWS].map(|sql| customer.fill(sql, '`'));
+        let customers = CustomerPages::by_descents(customer, '`', "?");
         Self { create_tables, inserts: Inserts::new(&insert), counts, customers, ids, customer_rows }
     }
 }
@@ -219,9 +220,9 @@ impl Sqlite {
         Ok(Size { rows: rows.unsigned_abs(), bytes: bytes.unsigned_abs() })
     }
 
-    pub(crate) fn customers(&mut self) -> BoxStream<'_, Result<String, Fault>> {
-        let rows = sqlx::query(&self.sql.customers).fetch(&mut self.connection).map_err(Fault::from);
-        rows.and_then(async |row| Ok(row.try_get(0)?)).boxed()
+    pub(crate) async fn customers(&mut self, after: Option<&str>) -> Result<Vec<String>, Fault> {
+        let (sql, after) = self.sql.customers.after(after);
+        Ok(sqlx::query_scalar(sql).bind(after).fetch_all(&mut self.connection).await?)
     }
 
     pub(crate) fn ids(&mut self) -> BoxStream<'_, Result<(String, i64), Fault>> {

@@ -73,6 +73,8 @@ on_every_engine! {
     columns::another_name_than_the_tables_is_refused,
     size::the_size_is_about_right,
     size::each_customer_is_listed_once,
+    size::of_a_hundred_thousand_customers_each_is_listed_once,
+    size::few_customers_of_many_rows_are_listed_without_reading_those,
     refused::a_refused_row_is_buried_and_its_batch_mates_commit,
     refused::a_batch_of_nothing_but_refused_rows_advances,
     refused::where_the_burial_fails_nothing_is_committed,

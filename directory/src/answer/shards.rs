@@ -1,17 +1,20 @@
 //! Questions about shards, and what an administrator does to them.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use axum::http::StatusCode;
+use futures::future::join_all;
 use secrecy::SecretString;
+use sluice_journal::Announced;
+use sluice_model::CustomerId;
 use sluice_service::Problem;
 use sluice_shard::{CustomerColumn, ShardAddress};
 
 use super::{Directory, no_such_shard, password_unreadable, unavailable};
 use crate::{
     api::{ListedShard, NewShard, ShardChange, ShardCredentials, Shards},
-    registration::{chain, validate, validate_change},
-    store::{Removal, StoredPassword, StoredShard, read_password},
+    registration::{Found, LISTING_LIMIT, Listed, LOOK_LIMIT, chain, validate, validate_change},
+    store::{Earlier, Removal, StoredPassword, StoredShard, read_password},
 };
 
 impl Directory {
@@ -42,11 +45,13 @@ impl Directory {
     }
 
     /// Makes a database a shard: prepares it, and only then lets routes name it. Customers whose rows it holds already are
-    /// placed there; and so are those of shards that were taken over like that before, whose first rows may have come since.
+    /// placed there; and so are those of shards that were adopted like that before, whose first rows may have come since. An adopted
+    /// shard that does not answer is not waited for: see `store/adoption.rs`.
     ///
     /// # Errors
     /// 422 for a bad field, 409 for a name that is taken, 503 where the journal does not answer, and what
-    /// [`Registrar::prepare`] says.
+    /// [`Registrar::prepare`] says. Also where the database holds rows and an adopted shard does not answer: whether a customer
+    /// has rows on both is not known.
     pub async fn register(&self, new: NewShard) -> Result<ListedShard, Problem> {
         let new = validate(new)?;
         let _turn = self.registrar.turn().await;
@@ -54,39 +59,90 @@ impl Directory {
         if known.iter().any(|shard| shard.name == new.name) {
             return Err(taken(&new.name));
         }
-        for shard in known.into_iter().filter(|shard| shard.adopted) {
-            self.adopt_again(shard).await?;
-        }
+        let (earlier, silent) = self.ask_adopted(known, LOOK_LIMIT).await;
         let password = new_password(&new.password, new.password_file.as_ref()).await?;
         let address = new_address(&new, password, self.customer_column.clone());
         let announced = self.registrar.announce(&new.name).await?;
-        let prepared = self.registrar.prepare(&new.name, &address, announced.as_ref()).await;
+        let prepared = self.prepare(&new.name, &address, announced.as_ref(), silent).await;
         let added = match &prepared {
             // Where nobody knows whether it is stored, the announcement stands: it ends by itself.
-            Ok(found) => self.store.add_shard(&new, &found.customers).await.map_err(unavailable)?,
+            Ok((_, customers)) => self.store.add_shard(&new, customers, &earlier).await.map_err(unavailable)?,
             Err(_) => None,
         };
         self.registrar.withdraw(announced).await;
-        let found = prepared?;
+        let (found, _) = prepared?;
         let Some(adopted) = added else { return Err(taken(&new.name)) };
         self.store.note_size(&new.name, Ok(found.size)).await.map_err(unavailable)?;
-        tracing::info!(shard = new.name, %address, customers = adopted.placed, "shard registered");
+        tracing::info!(shard = new.name, %address, customers = adopted.placed, held = earlier.silent, "shard registered");
         if let Some((count, first)) = adopted.elsewhere {
             tracing::warn!(shard = new.name, count, %first, "customers with rows on this shard are placed on others");
         }
         Ok(self.stored(&new.name).await?.into())
     }
 
-    /// A shard that was written without a directory may have been written until a moment ago.
-    async fn adopt_again(&self, shard: StoredShard) -> Result<(), Problem> {
+    async fn prepare(
+        &self,
+        name: &str,
+        address: &ShardAddress,
+        announced: Option<&Announced>,
+        silent: Option<Problem>,
+    ) -> Result<(Found, Vec<CustomerId>), Problem> {
+        let found = self.registrar.prepare(name, address, announced).await?;
+        let Listed { customers, nobodys } = self.registrar.customers(name, address, LISTING_LIMIT).await?;
+        match nobodys.or(silent.filter(|_| !customers.is_empty())) {
+            Some(problem) => Err(problem),
+            None => Ok((found, customers)),
+        }
+    }
+
+    /// Asks the adopted shards among these whose rows have come since they were registered, all at once, and places those
+    /// customers. Gives which were asked, and what was wrong with one of the others.
+    async fn ask_adopted(&self, shards: Vec<StoredShard>, limit: Duration) -> (Earlier, Option<Problem>) {
+        let adopted = shards.into_iter().filter(|shard| shard.adopted);
+        let asking = adopted.map(async |shard| (shard.name.clone(), self.adopt_again(shard, limit).await));
+        let (mut earlier, mut silent) = (Earlier::default(), None);
+        for (name, asked) in join_all(asking).await {
+            match asked {
+                Ok(()) => earlier.asked.push(name),
+                Err(problem) => {
+                    tracing::warn!(shard = name, %problem, "it is not known whose rows this shard has got since it was registered");
+                    (earlier.silent, silent) = (true, Some(problem));
+                }
+            }
+        }
+        (earlier, silent)
+    }
+
+    async fn adopt_again(&self, shard: StoredShard, limit: Duration) -> Result<(), Problem> {
         let name = shard.name.clone();
         let password = self.store.password(&shard).await.map_err(|error| password_unreadable(&name, &error))?;
-        let found = self.registrar.look(&name, &shard.address(password, self.customer_column.clone())).await?;
-        let adopted = self.store.adopt(&name, &found.customers).await.map_err(unavailable)?;
+        let address = shard.address(password, self.customer_column.clone());
+        let Listed { customers, nobodys } = self.registrar.customers(&name, &address, limit).await?;
+        if let Some(problem) = nobodys {
+            tracing::warn!(shard = name, %problem, "the others' rows are seen to");
+        }
+        let adopted = self.store.adopt(&name, &customers).await.map_err(unavailable)?;
         if adopted.placed > 0 {
             tracing::info!(shard = name, customers = adopted.placed, "placed customers where their rows are");
         }
         Ok(())
+    }
+
+    /// Asks adopted shards that did not answer when another was registered, so that the new one need not be held any longer.
+    pub(crate) async fn settle(&self) {
+        let settled = async {
+            let shards = self.store.shards().await?;
+            if !shards.iter().any(|shard| shard.held) {
+                return Ok(0);
+            }
+            let (earlier, _) = self.ask_adopted(shards, LISTING_LIMIT).await;
+            self.store.settle(&earlier.asked).await
+        };
+        match settled.await {
+            Ok(0) => {}
+            Ok(shards) => tracing::info!(shards, "shards that were held take new customers from now on"),
+            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "held shards were not looked at"),
+        }
     }
 
     /// Asks a shard how much it holds, and notes the answer, or that there is none.
@@ -109,13 +165,13 @@ impl Directory {
         }
     }
 
-    /// Changes a shard. Another address, user or password is tried first, and has to lead to the same database.
+    /// Changes a shard. Another address, user or password is tried first, and has to lead to the same database: by its identity, whatever
+    /// else it holds. No registration is waited for.
     ///
     /// # Errors
     /// 404 for an unknown shard, 422 for a bad field or a database that is another shard or lets us not in, 502 where it does not
     /// answer. Nothing was changed then.
     pub async fn change(&self, name: &str, change: ShardChange) -> Result<ListedShard, Problem> {
-        let _turn = self.registrar.turn().await;
         let stored = self.store.shard(name).await.map_err(unavailable)?.ok_or_else(|| no_such_shard(name))?;
         validate_change(stored.flavor, &change)?;
         if change.changes_the_address() {
@@ -128,7 +184,7 @@ impl Directory {
             let mut address = stored.address(password, self.customer_column.clone());
             change.apply(&mut address.host, &mut address.user, &mut address.database);
             address.port = change.port.unwrap_or(address.port);
-            self.registrar.look(name, &address).await?;
+            self.registrar.identify(name, &address).await?;
         }
         if !self.store.change_shard(name, &change).await.map_err(unavailable)? {
             return Err(no_such_shard(name));
@@ -186,6 +242,7 @@ impl From<StoredShard> for ListedShard {
             database,
             pool,
             state,
+            held: stored.held,
             weight,
             customers,
             rows: measured.map(|measured| measured.size.rows),

@@ -122,6 +122,9 @@ pub struct ListedShard {
     pub pool: Pool,
     /// Whether it takes new ones.
     pub state: ShardState,
+    /// It takes none yet, whatever its state: a shard that had rows when it was registered has to say first whose.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub held: bool,
     /// How much of its pool's load it is to take, as against the others.
     pub weight: u32,
     /// How many customers are placed on it.

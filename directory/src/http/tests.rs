@@ -5,7 +5,13 @@ use sqlx::{Connection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 
 use super::*;
-use crate::{Client, api::Pool, placement::Policy, registration::Registrar, store::Store};
+use crate::{
+    Client,
+    api::Pool,
+    placement::Policy,
+    registration::Registrar,
+    store::{Earlier, Store},
+};
 
 /// A directory over an empty journal of four partitions.
 pub(crate) async fn directory(folder: &TempDir, policy: Policy) -> Directory {
@@ -26,13 +32,13 @@ pub(super) fn sqlite(folder: &TempDir, name: &str) -> Value {
 /// The face on a free port, over a meta database of its own.
 pub(super) struct Served {
     pub(super) folder: TempDir,
-    directory: Arc<Directory>,
+    pub(super) directory: Arc<Directory>,
     pub(super) base: String,
     pub(super) http: reqwest::Client,
 }
 
 impl Served {
-    async fn start(policy: Policy) -> Self {
+    pub(super) async fn start(policy: Policy) -> Self {
         Self::start_with(policy, Tokens::default()).await
     }
 
@@ -48,7 +54,7 @@ impl Served {
         Self { folder, directory, base, http: reqwest::Client::builder().no_proxy().build().unwrap() }
     }
 
-    async fn send(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+    pub(super) async fn send(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
         let mut request = self.http.request(method.parse().unwrap(), format!("{}{path}", self.base));
         if let Some(body) = body {
             request = request.json(&body);
@@ -60,7 +66,7 @@ impl Served {
         (status.as_u16(), response.json().await.unwrap())
     }
 
-    async fn get(&self, path: &str) -> (u16, Value) {
+    pub(super) async fn get(&self, path: &str) -> (u16, Value) {
         self.send("GET", path, None).await
     }
 
@@ -74,7 +80,7 @@ impl Served {
     }
 }
 
-fn code(body: &Value) -> &str {
+pub(super) fn code(body: &Value) -> &str {
     body["code"].as_str().unwrap()
 }
 
@@ -248,7 +254,7 @@ async fn lists_never_hold_a_password_and_credentials_do() {
     let directory = directory(&served.folder, Policy::Auto).await;
     let new = json!({"name": "pg", "flavor": "postgres", "host": "h", "port": 1, "user": "u", "password": "hunter2",
         "database": "d"});
-    directory.store().add_shard(&api::parse(new.to_string().as_bytes()).unwrap(), &[]).await.unwrap();
+    directory.store().add_shard(&api::parse(new.to_string().as_bytes()).unwrap(), &[], &Earlier::default()).await.unwrap();
     let (_, listed) = served.get("/shards").await;
     let wanted = json!({"name": "pg", "flavor": "postgres", "host": "h", "port": 1, "user": "u", "database": "d",
         "pool": "shared", "state": "open", "weight": 1, "customers": 0, "rows": null, "bytes": null, "measured_ms": null,
@@ -394,10 +400,16 @@ async fn customers_whose_rows_came_before_the_directory_stay_where_those_are() {
     served.add_sqlite("main").await;
     // One more row came before the writers were told; nobody has asked for that customer since.
     sqlx::raw_sql(&row("late")).execute(&mut connection).await.unwrap();
+    // What no customer can have as its name keeps nobody else out.
+    sqlx::raw_sql(&row("no one")).execute(&mut connection).await.unwrap();
     served.add_sqlite("empty").await;
     for (customer, shard) in [("old", "main"), ("late", "main"), ("new", "empty")] {
         assert_eq!(served.get(&format!("/write/{customer}")).await.1["shard"], shard, "{customer}");
     }
+    other.send("POST", "/shards", Some(sqlite(&served.folder, "more"))).await;
+    let file = served.folder.path().join("more.db");
+    let mut connection =
+        sqlx::SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(&file)).await.unwrap();
     sqlx::raw_sql(&row("no one")).execute(&mut connection).await.unwrap();
     let (status, body) = served.send("POST", "/shards", Some(sqlite(&served.folder, "more"))).await;
     assert_eq!((status, code(&body)), (422, "rows_of_nobody"), "{body}");

@@ -45,8 +45,10 @@ pub struct StoredShard {
     pub customers: u64,
     /// Grows with each change.
     pub version: u64,
-    /// Whether it had rows when it was registered, of customers that the directory did not know.
+    /// Whether it had rows when it was registered, and has not been asked since whose rows have come.
     pub adopted: bool,
+    /// Whether it takes no new customers before every adopted shard has been asked that.
+    pub held: bool,
     /// How much it held when it last answered.
     pub measured: Option<Measured>,
     /// Why it did not answer when it was last asked.
@@ -100,7 +102,7 @@ pub enum Removal {
 impl StoredShard {
     /// What placement wants to know of it, where it takes new customers by itself.
     pub(super) fn load(self) -> Option<Load> {
-        let takes = self.pool == Pool::Shared && self.state == ShardState::Open;
+        let takes = self.pool == Pool::Shared && self.state == ShardState::Open && !self.held;
         takes.then(|| Load {
             shard: self.name,
             weight: self.weight,
@@ -145,7 +147,7 @@ impl Store {
         }
     }
 
-    pub(super) fn new_row(&self, new: &NewShard, adopted: bool) -> ShardRow {
+    pub(super) fn new_row(&self, new: &NewShard, adopted: bool, held: bool) -> ShardRow {
         let (password, password_form) = self.stored_password(&new.name, &new.password, new.password_file.as_ref());
         ShardRow {
             name: new.name.clone(),
@@ -162,6 +164,7 @@ impl Store {
             customers: 0,
             version: 1,
             adopted: adopted.into(),
+            held: held.into(),
             measured_rows: None,
             measured_bytes: None,
             measured_customers: None,
@@ -263,6 +266,9 @@ pub(super) async fn obstacle(session: &mut Session<'_>, name: &str) -> Result<Op
     if shard.state != ShardState::Open {
         return Ok(Some(Placing::NotOpen(shard.state)));
     }
+    if shard.held {
+        return Ok(Some(Placing::Held));
+    }
     if shard.pool == Pool::Dedicated {
         let reading = doing("read who is on a shard");
         if let Some(tenant) = session.tenant(name).await.map_err(&reading)? {
@@ -333,6 +339,7 @@ impl TryFrom<ShardRow> for StoredShard {
             customers: row.customers.unsigned_abs(),
             version: row.version.unsigned_abs(),
             adopted: row.adopted != 0,
+            held: row.held != 0,
             measured: measured.map(|(((rows, bytes), customers), ms)| Measured {
                 size: Size { rows: rows.unsigned_abs(), bytes: bytes.unsigned_abs() },
                 customers: customers.unsigned_abs(),

@@ -41,6 +41,7 @@ pub(super) struct ShardRow {
     pub(super) customers: i64,
     pub(super) version: i64,
     pub(super) adopted: i64,
+    pub(super) held: i64,
     pub(super) measured_rows: Option<i64>,
     pub(super) measured_bytes: Option<i64>,
     pub(super) measured_customers: Option<i64>,
@@ -49,7 +50,7 @@ pub(super) struct ShardRow {
 }
 
 const SHARD_COLUMNS: &str = r#"name, flavor, host, port, "user", password, password_form, "database", pool, state, weight,
-    customers, version, adopted, measured_rows, measured_bytes, measured_customers, measured_ms, trouble"#;
+    customers, version, adopted, held, measured_rows, measured_bytes, measured_customers, measured_ms, trouble"#;
 
 impl Session<'_> {
     /// The routes of these customers, by customer and position.
@@ -141,11 +142,12 @@ impl Session<'_> {
     /// Stores a new shard; what was measured is not in it. False where the name is taken.
     pub(super) async fn add_shard(&mut self, row: &ShardRow) -> sqlx::Result<bool> {
         const ADD: &str = r#"INSERT INTO shard (name, flavor, host, port, "user", password, password_form, "database", pool,
-            weight, adopted) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (name) DO NOTHING"#;
+            weight, adopted, held) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (name) DO NOTHING"#;
         on!(self, one => {
             let query = sqlx::query(ADD).bind(&row.name).bind(&row.flavor).bind(&row.host).bind(row.port).bind(&row.user);
             let query = query.bind(&row.password).bind(&row.password_form).bind(&row.database).bind(&row.pool);
-            Ok(query.bind(row.weight).bind(row.adopted).execute(one).await?.rows_affected() == 1)
+            let query = query.bind(row.weight).bind(row.adopted).bind(row.held);
+            Ok(query.execute(one).await?.rows_affected() == 1)
         })
     }
 
@@ -159,6 +161,21 @@ impl Session<'_> {
             query.bind(&row.name).execute(one).await?;
         });
         Ok(())
+    }
+
+    /// Stores that a shard was asked once more whose rows it holds, and that those are placed there.
+    pub(super) async fn settled(&mut self, shard: &str) -> sqlx::Result<()> {
+        on!(self, one => {
+            sqlx::query("UPDATE shard SET adopted = 0 WHERE name = $1").bind(shard).execute(one).await?;
+        });
+        Ok(())
+    }
+
+    /// Lets shards take new customers that waited for that, if no other has to be asked still; says how many.
+    pub(super) async fn release(&mut self) -> sqlx::Result<u64> {
+        const RELEASE: &str = "UPDATE shard SET held = 0
+            WHERE held = 1 AND NOT EXISTS (SELECT 1 FROM shard AS other WHERE other.adopted = 1)";
+        on!(self, one => Ok(sqlx::query(RELEASE).execute(one).await?.rows_affected()))
     }
 
     /// Stores how much a shard holds, now that it has answered.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use sluice_directory::{
     Pool, RouteAnswer, ShardState,
     placement::{Policy, Question},
-    store::{Placing, ResolveError},
+    store::{Earlier, Placing, ResolveError},
 };
 use sluice_shard::Size;
 
@@ -99,7 +99,7 @@ pub(crate) async fn placement_goes_by_what_was_measured_and_by_weight(meta: &Met
     add(&store, "giant", Pool::Shared).await;
     let mut wide = shard("wide", Pool::Shared);
     wide.weight = 3;
-    store.add_shard(&wide, &[]).await.unwrap().unwrap();
+    store.add_shard(&wide, &[], &Earlier::default()).await.unwrap().unwrap();
     assert_eq!(store.place(&customer("big"), "giant").await.unwrap(), Placing::There(route("giant", 0)));
     for name in 0..9 {
         store.place(&customer(name), "wide").await.unwrap();

@@ -6,7 +6,7 @@ use secrecy::ExposeSecret;
 use sluice_directory::{
     Pool,
     api::ShardChange,
-    store::{PasswordError, Store},
+    store::{Earlier, PasswordError, Store},
 };
 
 use crate::support::{Meta, add, shard};
@@ -36,7 +36,7 @@ pub(crate) async fn a_password_file_is_read_each_time_and_only_its_path_is_store
     let file = meta.folder.path().join("password");
     let mut new = shard("a", Pool::Shared);
     new.password_file = Some(file.clone());
-    store.add_shard(&new, &[]).await.unwrap().unwrap();
+    store.add_shard(&new, &[], &Earlier::default()).await.unwrap().unwrap();
     let stored = store.shard("a").await.unwrap().unwrap();
     let missing = store.password(&stored).await.unwrap_err();
     assert!(missing.to_string().contains(file.to_str().unwrap()), "{missing}");

@@ -1,10 +1,10 @@
 //! The shards themselves.
 
 use sluice_directory::{
-    Pool, ShardState,
+    Pool, RouteAnswer, ShardState,
     api::ShardChange,
     placement::Policy,
-    store::{Adopted, Removal},
+    store::{Adopted, Earlier, Placing, Removal},
 };
 use sluice_shard::Size;
 
@@ -47,7 +47,7 @@ pub(crate) async fn customers_that_come_with_their_rows_are_placed_where_those_a
     store.resolve(&[ask("refused", 9)], Policy::Strict).await.unwrap();
     let mut customers: Vec<_> = (0..2_345).map(customer).collect();
     customers.extend([customer("known"), customer("refused")]);
-    let adopted = store.add_shard(&shard("old", Pool::Shared), &customers).await.unwrap().unwrap();
+    let adopted = store.add_shard(&shard("old", Pool::Shared), &customers, &Earlier::default()).await.unwrap().unwrap();
     assert_eq!(adopted, Adopted { placed: 2_346, elsewhere: Some((1, customer("known"))) });
     assert!(store.shard("old").await.unwrap().unwrap().adopted);
     assert_counts(meta, &store, &[("a", 1), ("old", 2_346)]).await;
@@ -58,6 +58,32 @@ pub(crate) async fn customers_that_come_with_their_rows_are_placed_where_those_a
     let again = store.adopt("old", &customers).await.unwrap();
     assert_eq!((again.placed, again.elsewhere), (1, Some((1, customer("known")))));
     assert_counts(meta, &store, &[("a", 1), ("old", 2_347)]).await;
+}
+
+pub(crate) async fn a_held_shard_takes_new_customers_once_every_adopted_shard_was_asked(meta: &Meta) {
+    let store = meta.open().await;
+    for name in ["old", "older"] {
+        store.add_shard(&shard(name, Pool::Shared), &[customer(name)], &Earlier::default()).await.unwrap().unwrap();
+    }
+    let earlier = Earlier { asked: vec!["older".to_owned()], silent: true };
+    store.add_shard(&shard("new", Pool::Shared), &[], &earlier).await.unwrap().unwrap();
+    let flags = async || {
+        let shards = store.shards().await.unwrap();
+        shards.into_iter().map(|shard| (shard.name, shard.adopted, shard.held)).collect::<Vec<_>>()
+    };
+    let named = |adopted, held| {
+        [("new", false, held), ("old", adopted, false), ("older", false, false)].map(|(n, a, h)| (n.to_owned(), a, h))
+    };
+    assert_eq!(flags().await, named(true, true));
+    assert_eq!(store.place(&customer(1), "new").await.unwrap(), Placing::Held);
+    let questions: Vec<_> = (0..20).map(|n| ask(format!("c{n}"), 1)).collect();
+    let placed_on_new = |answers: &[RouteAnswer]| answers.contains(&placed("new", 0));
+    assert!(!placed_on_new(&store.resolve(&questions, Policy::Auto).await.unwrap()));
+    assert_eq!(store.settle(&[]).await.unwrap(), 0, "one was not asked yet");
+    assert_eq!(store.settle(&["old".to_owned()]).await.unwrap(), 1);
+    assert_eq!(flags().await, named(false, false));
+    let questions: Vec<_> = (20..40).map(|n| ask(format!("c{n}"), 1)).collect();
+    assert!(placed_on_new(&store.resolve(&questions, Policy::Auto).await.unwrap()));
 }
 
 pub(crate) async fn a_shard_that_does_not_answer_keeps_what_was_measured(meta: &Meta) {

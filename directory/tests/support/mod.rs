@@ -13,7 +13,7 @@ use sluice_directory::{
     Pool, Route, RouteAnswer,
     api::{NewShard, ShardChange, ShardState},
     placement::Question,
-    store::Store,
+    store::{Earlier, Store},
 };
 use sluice_model::{CustomerId, Position};
 use sluice_shard::Flavor;
@@ -118,8 +118,8 @@ pub fn shard(name: &str, pool: Pool) -> NewShard {
 
 pub async fn add(store: &Store, name: &str, pool: Pool) {
     let new = shard(name, pool);
-    assert!(store.add_shard(&new, &[]).await.unwrap().is_some());
-    assert!(store.add_shard(&new, &[]).await.unwrap().is_none(), "a name was given twice");
+    assert!(store.add_shard(&new, &[], &Earlier::default()).await.unwrap().is_some());
+    assert!(store.add_shard(&new, &[], &Earlier::default()).await.unwrap().is_none(), "a name was given twice");
 }
 
 pub async fn set_state(store: &Store, shard: &str, state: ShardState) {

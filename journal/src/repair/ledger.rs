@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sluice_model::Partition;
 
-use super::{Finished, Lost, RepairRecord, Way};
+use super::{Finished, Lost, Repair, RepairRecord, Way};
 use crate::{
     Journal, JournalError,
     server::{StoreError, bucket},
@@ -68,16 +68,27 @@ impl Journal {
         })
     }
 
-    /// Notes the intent, unless just this one is noted.
+    /// Notes the intent, unless just this one is noted, in place of an unfinished one that whoever asks has seen (and whose entries
+    /// that still matter are in `lost`).
     ///
     /// # Errors
-    /// Where JetStream does not answer, or refuses. It may be noted then; to do it again is harmless.
-    pub async fn begin_repair(&self, partition: Partition, lost: &[Lost], way: Way) -> Result<(), RecordError> {
+    /// [`RecordError::Stale`] where somebody else has begun another one; else where JetStream does not answer, or refuses. It may be
+    /// noted then; to do it again is harmless.
+    pub async fn begin_repair(
+        &self,
+        partition: Partition,
+        lost: &[Lost],
+        way: Way,
+        seen: Option<&Repair>,
+    ) -> Result<(), RecordError> {
         let first = self.bounds(partition).await?.first;
         for _ in 0..TRIES {
             let (mut record, revision) = self.repairs(partition).await?;
             if record.unfinished().is_some_and(|begun| begun.is_about(lost, way)) {
                 return Ok(());
+            }
+            if record.unfinished().is_some_and(|begun| Some(begun) != seen) {
+                return Err(RecordError::Stale);
             }
             record.forget_before(first);
             record.begin(lost.to_vec(), way);

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use sluice_model::Position;
 
-/// One partition's entry: every repair that still matters, the oldest first. Only the last one may be unfinished.
+/// One partition's entry: every repair that still matters, the oldest first. Only the last one may be at work; one before it that was not
+/// finished was given up, and is remembered as it may have left copies.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RepairRecord {
@@ -36,6 +37,11 @@ pub struct Lost {
 }
 
 impl Lost {
+    /// Whether this says of the same shard all that `other` says.
+    pub fn includes(&self, other: &Self) -> bool {
+        self.shard == other.shard && self.cut <= other.cut && self.stored >= other.stored
+    }
+
     /// Whether the message that stood here is lost, and the shard has stored it.
     pub fn covers(&self, position: Position) -> bool {
         self.cut < position && position <= self.stored
@@ -99,9 +105,12 @@ impl RepairRecord {
         self.repairs.iter().filter_map(|repair| Some((repair, repair.finished?)))
     }
 
-    /// Notes an intent, in place of one that was not finished: what that has done so far is found in the journal itself.
+    /// Notes an intent, in place of one that was not finished: what that has done so far is found in the journal itself. What it lists
+    /// beyond the new one is kept.
     pub fn begin(&mut self, lost: Vec<Lost>, way: Way) {
-        self.repairs.retain(|repair| repair.finished.is_some());
+        let covered = |old: &Lost| lost.iter().any(|lost| lost.includes(old));
+        let given_up = |repair: &Repair| repair.way == Way::Fill && !repair.lost.iter().all(covered);
+        self.repairs.retain(|repair| repair.finished.is_some() || given_up(repair));
         self.repairs.push(Repair { lost, way, finished: None });
     }
 
@@ -112,19 +121,13 @@ impl RepairRecord {
         }
     }
 
-    /// The ends of those finished repairs that accept a stored position with this stamp.
-    pub fn accepting(&self, stored: Position, stamp: i64) -> impl Iterator<Item = Finished> {
-        let lists = move |repair: &Repair| {
-            let listed = repair.lost.iter().any(|lost| (lost.stored, lost.stamp) == (stored, stamp));
-            // After a jump there is nothing to read from there.
-            repair.way == Way::Fill && listed
-        };
-        self.finished().filter(move |(repair, _)| lists(repair)).map(|(_, finished)| finished)
-    }
-
-    /// Forgets finished repairs of what the journal no longer holds anyway.
+    /// Forgets repairs of what the journal no longer holds anyway. Whatever a repair left out stands before its end, so
+    /// it is remembered for as long as the journal holds any of that.
     pub fn forget_before(&mut self, first: Position) {
-        self.repairs.retain(|repair| repair.finished.is_none_or(|finished| finished.end >= first));
+        self.repairs.retain(|repair| match repair.finished {
+            Some(finished) => finished.end >= first,
+            None => repair.way != Way::Fill || repair.lost.iter().any(|lost| lost.stored >= first),
+        });
     }
 }
 
@@ -154,22 +157,6 @@ mod tests {
     }
 
     #[test]
-    fn only_the_exact_pair_of_a_finished_repair_is_accepted() {
-        let mut record = RepairRecord::default();
-        let accepts = |record: &RepairRecord, stored, stamp| record.accepting(at(stored), stamp).next().is_some();
-        record.begin(vec![lost("s1", 4, 9, 17)], Way::Fill);
-        assert!(!accepts(&record, 9, 17), "it is not done");
-        record.finish(Finished { at: 1, end: at(12), stamp: 99 });
-        assert!(accepts(&record, 9, 17));
-        for (stored, stamp) in [(9, 16), (8, 17), (12, 99), (4, 17)] {
-            assert!(!accepts(&record, stored, stamp), "{stored} {stamp}");
-        }
-        record.begin(vec![lost("s1", 20, 30, 40)], Way::Jump { from: at(21), to: at(30) });
-        record.finish(Finished { at: 2, end: at(30), stamp: 0 });
-        assert!(accepts(&record, 9, 17) && !accepts(&record, 30, 40));
-    }
-
-    #[test]
     fn whoever_lacks_only_what_is_left_out_follows_a_jump() {
         let jump = Way::Jump { from: at(5), to: at(9) };
         let followers: Vec<u64> = (0..12).filter(|stored| jump.is_followed_from(at(*stored))).collect();
@@ -186,10 +173,16 @@ mod tests {
         record.begin(vec![lost("s1", 12, 16, 21)], Way::Fill);
         assert_eq!((record.repairs.len(), record.finished().count()), (2, 1));
         assert!(record.unfinished().unwrap().is_about(&[lost("s1", 12, 16, 21)], Way::Fill));
+        record.begin(vec![lost("s1", 13, 18, 22)], Way::Fill);
+        assert_eq!(record.repairs.len(), 3, "what is not listed any more may have copies");
+        record.begin(vec![lost("s1", 12, 18, 22)], Way::Fill);
+        assert_eq!(record.repairs.len(), 2, "both that were given up are included");
         record.forget_before(at(12));
         assert_eq!(record.finished().count(), 1);
         record.forget_before(at(13));
         assert!(record.finished().count() == 0 && record.unfinished().is_some());
+        record.forget_before(at(17));
+        assert_eq!(record.repairs.len(), 1);
     }
 
     #[test]
@@ -197,5 +190,13 @@ mod tests {
         let lost = lost("s1", 4, 9, 17);
         let covered: Vec<u64> = (0..12).filter(|n| lost.covers(at(*n))).collect();
         assert_eq!(covered, [5, 6, 7, 8, 9]);
+    }
+
+    #[test]
+    fn one_entry_includes_another_of_the_same_shard_within_its_bounds() {
+        let whole = lost("s1", 4, 9, 17);
+        assert!(whole.includes(&lost("s1", 4, 9, 0)) && whole.includes(&lost("s1", 5, 8, 3)));
+        assert!(!whole.includes(&lost("s2", 5, 8, 3)));
+        assert!(!whole.includes(&lost("s1", 3, 8, 3)) && !whole.includes(&lost("s1", 5, 10, 3)));
     }
 }

@@ -1,16 +1,19 @@
 //! Whether the journal still is the one that a shard has read.
 
-use sluice_model::Position;
+use sluice_model::{Partition, Place, Position};
 
-use crate::{Journal, JournalError};
+use super::{Finished, LeftOut, Repairs};
+use crate::{Journal, JournalError, ReadError};
 
-/// How a stored position and its stamp stand to the journal as it is now.
+/// How a shard's stored position and its stamp stand to the journal as it is now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     /// The message is there with that stamp, or is trimmed, or there never was one (stamp 0).
     Sound,
-    /// It is not, and a finished repair accepts that.
+    /// It is not, and a finished repair accepts that for this shard.
     Repaired,
+    /// One of the two, but a repair that concerns this shard has to be completed before it may read on.
+    Unfinished,
     /// The journal ends before it.
     Beyond {
         /// The journal's last position.
@@ -28,46 +31,91 @@ impl Standing {
     pub fn is_good(self) -> bool {
         matches!(self, Self::Sound | Self::Repaired)
     }
+
+    /// Whether the shard has stored what the journal lost, and no repair accepts it.
+    pub fn is_lost(self) -> bool {
+        matches!(self, Self::Beyond { .. } | Self::Replaced { .. })
+    }
+}
+
+impl Repairs {
+    /// How a shard stands that has stored this, where the journal alone (see [`Journal::compare`]) says `compared`.
+    pub fn judge(&self, compared: Standing, shard: &str, stored: Position, stamp: i64) -> Standing {
+        let accepted = compared == Standing::Sound || self.accepts(Some(shard), stored, stamp);
+        match compared {
+            _ if accepted && !self.open(shard, stored).is_empty() => Standing::Unfinished,
+            Standing::Sound => Standing::Sound,
+            _ if accepted => Standing::Repaired,
+            lost => lost,
+        }
+    }
 }
 
 impl Journal {
-    /// As [`Journal::verify`], for who wants to know more than whether to stop; asked of the streams' leaders, as a copy may lag.
+    /// Compares a stored position with the journal, whatever was repaired: `Sound`, `Beyond` or `Replaced`. The streams' leaders are
+    /// asked, as a copy may lag.
     ///
     /// # Errors
     /// Where JetStream does not answer.
-    pub async fn standing(&self, stored: Position, stamp: i64) -> Result<Standing, JournalError> {
+    pub async fn compare(&self, stored: Position, stamp: i64) -> Result<Standing, JournalError> {
         let found = if stamp == 0 { None } else { self.stamp(stored).await? };
-        let standing = match found {
+        match found {
             Some(found) if found == stamp => return Ok(Standing::Sound),
-            Some(found) => Standing::Replaced { found },
-            None => {
-                let bounds = self.bounds(stored.partition()).await?;
-                if stored <= bounds.last {
-                    return Ok(Standing::Sound);
-                }
-                Standing::Beyond { last: bounds.last }
-            }
-        };
-        Ok(if self.is_repaired(stored, stamp).await? { Standing::Repaired } else { standing })
+            Some(found) => return Ok(Standing::Replaced { found }),
+            None => {}
+        }
+        let last = self.bounds(stored.partition()).await?.last;
+        Ok(if stored <= last { Standing::Sound } else { Standing::Beyond { last } })
     }
 
-    /// Whether a finished repair accepts a shard that has stored this, and the journal still holds what that repair did.
+    /// How a shard stands that has stored this.
+    ///
+    /// # Errors
+    /// Where JetStream does not answer.
+    pub async fn standing(&self, shard: &str, stored: Position, stamp: i64) -> Result<Standing, JournalError> {
+        let compared = self.compare(stored, stamp).await?;
+        Ok(self.held_repairs(stored.partition()).await?.judge(compared, shard, stored, stamp))
+    }
+
+    /// The ranges of a partition that a shard leaves out, as copies of what is the shard's stand further on. To be asked whenever a
+    /// lane has read the shard's stored position, after that position was [verified](Journal::verify).
+    ///
+    /// # Errors
+    /// [`ReadError::Unrepaired`] where a repair has to be completed first; a transient one where JetStream does not answer.
+    pub async fn left_out(&self, shard: &str, stored: Place) -> Result<Vec<LeftOut>, ReadError> {
+        let Place { position, stamp } = stored;
+        let repairs = self.held_repairs(position.partition()).await.map_err(ReadError::interrupted)?;
+        repairs.left_out(shard, position, stamp).map_err(|why| ReadError::Unrepaired { stored: position, why })
+    }
+
+    /// A partition's record, and which of its finished repairs the journal still holds.
+    ///
+    /// # Errors
+    /// Where JetStream does not answer.
+    pub async fn held_repairs(&self, partition: Partition) -> Result<Repairs, JournalError> {
+        let (record, _) = self.repairs(partition).await?;
+        let mut void = Vec::new();
+        for (_, finished) in record.finished() {
+            if !self.holds(finished).await? {
+                void.push(finished);
+            }
+        }
+        Ok(Repairs { record, void })
+    }
+
+    /// Whether a finished repair accepts what some shard has stored, and the journal still holds what that repair did.
     ///
     /// # Errors
     /// Where JetStream does not answer.
     pub async fn is_repaired(&self, stored: Position, stamp: i64) -> Result<bool, JournalError> {
-        let partition = stored.partition();
-        let (record, _) = self.repairs(partition).await?;
-        for finished in record.accepting(stored, stamp) {
-            // Trimmed means: every shard has gone beyond it.
-            let held = match self.stamp(finished.end).await? {
-                Some(found) => found == finished.stamp,
-                None => finished.end < self.bounds(partition).await?.first,
-            };
-            if held {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        Ok(self.held_repairs(stored.partition()).await?.accepts(None, stored, stamp))
+    }
+
+    async fn holds(&self, finished: Finished) -> Result<bool, JournalError> {
+        // Trimmed means: every shard has gone beyond it.
+        Ok(match self.stamp(finished.end).await? {
+            Some(found) => found == finished.stamp,
+            None => finished.end < self.bounds(finished.end.partition()).await?.first,
+        })
     }
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, pin::pin, time::Duration};
 
 use anyhow::Context;
-use futures::{StreamExt, TryStreamExt, future::join_all};
+use futures::{StreamExt, future::join_all};
 use sluice_directory::ShardEntry;
 use sluice_model::{CustomerId, Partition, Position};
 use sluice_shard::{Class, Identity, Shard, ShardAddress, ShardError};
@@ -153,7 +153,7 @@ impl Member {
         let who = self.who();
         let name = self.identity.shard.clone();
         let connection = self.connection().await?;
-        let customers = connection.customers().try_collect::<Vec<_>>().await.with_context(|| who.clone())?;
+        let customers = connection.all_customers().await.with_context(|| who.clone())?;
         let progress = Progress::begin(format!("reading the names of {who}"), customers.len() as u64, "customers");
         for (done, customer) in (1..).zip(&customers) {
             // Nobody can ask for the rows of one who is none; the ledger has named these.

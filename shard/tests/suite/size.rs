@@ -1,8 +1,10 @@
 //! How much there is, and whose.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
-use futures::TryStreamExt;
 use sluice_model::{Person, Rows};
 use sluice_shard::{Batch, Flavor, Size};
 
@@ -30,7 +32,7 @@ pub(crate) async fn the_size_is_about_right(fixture: &Fixture) {
 
 pub(crate) async fn each_customer_is_listed_once(fixture: &Fixture) {
     let mut shard = fixture.shard().await;
-    assert_eq!(shard.customers().try_collect::<Vec<_>>().await.unwrap(), [""; 0]);
+    assert_eq!(shard.all_customers().await.unwrap(), [""; 0]);
     let mut rows = Rows::new();
     let names: Vec<_> = (0..300).map(|n| format!("c-{}", n % 100)).chain(["Abc".into(), "abc".into()]).collect();
     for (index, name) in names.iter().enumerate() {
@@ -38,8 +40,51 @@ pub(crate) async fn each_customer_is_listed_once(fixture: &Fixture) {
     }
     shard.append(&Batch { rows, advances: vec![step(0, 0, 1)] }, no_burial).await.unwrap();
     fixture.admin("INSERT INTO person VALUES ('by hand', -5, '', '')").await;
-    let listed: Vec<_> = shard.customers().try_collect().await.unwrap();
+    let listed: Vec<_> = shard.all_customers().await.unwrap();
     let expected: BTreeSet<_> = names.into_iter().chain(["by hand".into()]).collect();
     assert_eq!(listed.len(), 103);
     assert_eq!(listed.into_iter().collect::<BTreeSet<_>>(), expected);
+}
+
+/// Fills the table behind the shard's back, by the engine's own means: `customers` names of `rows` rows each.
+async fn fill(fixture: &Fixture, customers: u32, rows: u32) {
+    let numbers = |count: u32| match fixture.address.flavor {
+        Flavor::Postgres => format!("SELECT n FROM generate_series(1, {count}) AS g (n)"),
+        Flavor::Mysql => format!("SELECT seq AS n FROM seq_1_to_{count}"),
+        Flavor::Sqlite => format!(
+            "WITH RECURSIVE g (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM g WHERE n < {count}) SELECT n FROM g"
+        ),
+    };
+    let name = match fixture.address.flavor {
+        Flavor::Mysql => "concat('c-', c.n)",
+        _ => "'c-' || c.n",
+    };
+    let (customers, rows) = (numbers(customers), numbers(rows));
+    let sql = format!("INSERT INTO person SELECT {name}, r.n, 'n', 'a' FROM ({customers}) AS c, ({rows}) AS r");
+    fixture.admin(&sql).await;
+}
+
+pub(crate) async fn of_a_hundred_thousand_customers_each_is_listed_once(fixture: &Fixture) {
+    let mut shard = fixture.shard().await;
+    fill(fixture, 100_000, 1).await;
+    let begun = Instant::now();
+    let listed = shard.all_customers().await.unwrap();
+    println!("{:?}: 100,000 customers were listed in {:?}", fixture.address.flavor, begun.elapsed());
+    assert_eq!(listed.len(), 100_000);
+    assert_eq!(listed.into_iter().collect::<BTreeSet<_>>(), (1..=100_000).map(|n| format!("c-{n}")).collect());
+    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
+}
+
+pub(crate) async fn few_customers_of_many_rows_are_listed_without_reading_those(fixture: &Fixture) {
+    let mut shard = fixture.shard().await;
+    fill(fixture, 10, 20_000).await;
+    let begun = Instant::now();
+    let listed = shard.all_customers().await.unwrap();
+    let took = begun.elapsed();
+    assert_eq!(listed.into_iter().collect::<BTreeSet<_>>(), (1..=10).map(|n| format!("c-{n}")).collect());
+    let begun = Instant::now();
+    assert_eq!(shard.counts().await.unwrap().customers, 10);
+    let all = begun.elapsed();
+    println!("{:?}: 10 customers of 200,000 rows in {took:?}; reading all of them took {all:?}", fixture.address.flavor);
+    assert!(took * 5 < all, "{took:?} for ten names, {all:?} for all rows");
 }

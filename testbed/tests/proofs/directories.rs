@@ -1,6 +1,6 @@
 //! Several directories at once, and what an administrator does to shards while events come.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -123,6 +123,18 @@ async fn a_rotated_password_is_picked_up_without_a_restart() {
     all(&third, 1_500).await;
     assert!(fleet.verify().await.unwrap().ok);
     assert_eq!(pids, (fleet.writer().pid(), fleet.directory().pid()));
+}
+
+#[tokio::test]
+async fn a_password_is_changed_while_the_shards_table_is_locked() {
+    let fleet = fleet(Flavor::Postgres, FleetOptions { shard_count: 1, writers: 0, ..FleetOptions::default() }).await;
+    let second = rotate(&fleet.shards()[0].address, "the second").await;
+    let mut holder = connect(&second).await;
+    sqlx::raw_sql("BEGIN; LOCK TABLE person IN ACCESS EXCLUSIVE MODE").execute(&mut holder).await.unwrap();
+    let begun = Instant::now();
+    fleet.admin().unwrap().change("shard1", &json!({"password": "the second"})).await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(10), "no row is looked at: {:?}", begun.elapsed());
+    sqlx::raw_sql("ROLLBACK").execute(&mut holder).await.unwrap();
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ pub enum JournalCommand {
 A shard's state:
   ok               the journal holds the message that the shard has stored last, or has trimmed it
   repaired         it does not, and a repair has seen to that; the shard goes on from there
+  unfinished       a repair that concerns it was interrupted, or the journal lost what that did: repair
   beyond the end   the journal ends before it: repair
   replaced         another message stands there: the journal lost its end and went on: repair
   other journal    the shard belongs to a journal that was there before: repair

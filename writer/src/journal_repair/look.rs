@@ -15,7 +15,7 @@ use sluice_journal::{
 use sluice_model::{Partition, Position};
 use sluice_shard::{Identity, Shard, ShardAddress, StoredPosition, journal_of};
 
-use super::plan::{Seen, wants_cut};
+use super::plan::Seen;
 
 /// Shards and partitions looked at side by side.
 const ABREAST: usize = 16;
@@ -96,28 +96,28 @@ pub async fn looks(journal: &Journal, readings: &[Reading]) -> anyhow::Result<Ve
 async fn look(journal: &Journal, partition: Partition, readings: &[Reading]) -> anyhow::Result<Look> {
     // In this order: who shuts a partition notes the intent first, and opens it before the intent is done.
     let shut = journal.is_shut(partition).await?;
-    let (record, _) = journal.repairs(partition).await?;
+    let repairs = journal.held_repairs(partition).await?;
     let mut known: HashMap<(Position, i64), (Standing, Option<Position>)> = HashMap::new();
     let mut seen = Vec::new();
     for (shard, said) in readings.iter().filter_map(|reading| Some((&reading.shard, reading.said.as_ref().ok()?))) {
         let Some(at) = said.stored.get(&partition) else { continue };
         let (stored, stamp) = (at.position, at.stamp);
-        let mut one = Seen { shard: shard.clone(), stored, stamp, standing: Standing::Sound, cut: None };
         // Shards that have nothing to do stand where others stand.
-        (one.standing, one.cut) = match known.get(&(stored, stamp)) {
+        let (compared, cut) = match known.get(&(stored, stamp)) {
             Some(known) => *known,
             None => {
-                one.standing = journal.standing(stored, stamp).await?;
-                if wants_cut(&one) {
-                    one.cut = Some(journal.last_until(partition, stamp).await?);
-                }
-                *known.entry((stored, stamp)).or_insert((one.standing, one.cut))
+                let compared = journal.compare(stored, stamp).await?;
+                let wanted = compared.is_lost() && stamp != 0;
+                let cut = if wanted { Some(journal.last_until(partition, stamp).await?) } else { None };
+                *known.entry((stored, stamp)).or_insert((compared, cut))
             }
         };
-        seen.push(one);
+        let standing = repairs.judge(compared, shard, stored, stamp);
+        let open = repairs.open(shard, stored);
+        seen.push(Seen { shard: shard.clone(), stored, stamp, standing, cut, open });
     }
     // After the shards: what they have stored is in it, or lost.
     let bounds = journal.bounds(partition).await?;
     let last_stamp = if bounds.messages > 0 { journal.stamp(bounds.last).await? } else { None };
-    Ok(Look { partition, bounds, last_stamp, record, shut, seen })
+    Ok(Look { partition, bounds, last_stamp, record: repairs.record, shut, seen })
 }

@@ -2,7 +2,7 @@
 
 use sluice_journal::{
     Bounds,
-    repair::{FILLER_BYTES, Lost, RepairRecord, Standing, Way},
+    repair::{FILLER_BYTES, Lost, Repair, RepairRecord, Standing, Way},
 };
 use sluice_model::Position;
 
@@ -19,8 +19,10 @@ pub struct Seen {
     pub stamp: i64,
     /// How that stands to the journal.
     pub standing: Standing,
-    /// Up to where the journal is what the shard has read; known where that was asked for (see [`wants_cut`]).
+    /// Up to where the journal is what the shard has read; known where the shard has read what the journal lacks.
     pub cut: Option<Position>,
+    /// What earlier repairs list for it and did not complete, or whose copies the journal has lost.
+    pub open: Vec<Lost>,
 }
 
 /// What is to be done.
@@ -49,6 +51,8 @@ pub struct Work {
     pub cut: Position,
     /// Up to here nobody may read any more what was given again: some shard has stored as much.
     pub through: Position,
+    /// The unfinished repair that it takes the place of, if there is one.
+    pub replaces: Option<Repair>,
 }
 
 /// Why a partition cannot be repaired.
@@ -68,6 +72,19 @@ pub enum Refused {
         stamp: i64,
         /// When what stands there now was written; that of the last message where there is none.
         found: i64,
+    },
+    /// A shard has read on within the copies of a repair, and those are lost.
+    #[error(
+        "shard {shard} has stored {stored:?}, within the copies of an earlier repair that the journal has lost since: which of them it \
+         has cannot be known. Put a copy of the shard back that has stored {sound:?} or less"
+    )]
+    HalfCopied {
+        /// The shard.
+        shard: String,
+        /// What it has stored.
+        stored: Position,
+        /// Up to where the journal is still what it has read.
+        sound: Position,
     },
     /// Too many fillers.
     #[error(
@@ -98,9 +115,9 @@ pub enum Refused {
     },
 }
 
-/// Whether a shard has stored what the journal lacks, so that one has to ask where the two part.
-pub fn wants_cut(seen: &Seen) -> bool {
-    !seen.standing.is_good() && seen.stamp != 0
+/// Whether a shard has read what the journal lacks.
+fn has_lost(seen: &Seen) -> bool {
+    seen.standing.is_lost() && seen.stamp != 0
 }
 
 /// Decides.
@@ -116,16 +133,17 @@ pub fn plan(
     if let Some(work) = rest_of_a_jump(bounds, shards, record) {
         return Plan::Repair(work);
     }
-    if let Some(refused) = shards.iter().find_map(|seen| older(seen, last_stamp)) {
+    if let Some(refused) = shards.iter().find_map(|seen| older(seen, last_stamp).or_else(|| half_copied(seen))) {
         return Plan::Refused(refused);
     }
     let lost = lost(bounds, shards, record);
     let Some(top) = lost.iter().map(|lost| lost.stored).max() else { return Plan::Nothing };
     let cut = lost.iter().map(|lost| lost.cut).min().unwrap_or(bounds.first.previous());
-    let through = shards.iter().map(|seen| seen.stored).max().unwrap_or(top);
+    let through = shards.iter().map(|seen| seen.stored).max().unwrap_or(top).max(top);
+    let replaces = record.unfinished().cloned();
     if bounds.messages == 0 && top > bounds.last {
         let way = Way::Jump { from: bounds.first, to: top };
-        return Plan::Repair(Work { lost, way, top, fillers: 0, cut, through });
+        return Plan::Repair(Work { lost, way, top, fillers: 0, cut, through, replaces });
     }
     let fillers = top.get().saturating_sub(bounds.last.get());
     if fillers > max_fillers {
@@ -136,29 +154,42 @@ pub fn plan(
     if needed > free {
         return Plan::Refused(Refused::NoRoom { needed, free });
     }
-    Plan::Repair(Work { lost, way: Way::Fill, top, fillers, cut, through })
+    Plan::Repair(Work { lost, way: Way::Fill, top, fillers, cut, through, replaces })
 }
 
-/// Every shard that has stored what the journal lacks.
+/// Every shard that has stored what the journal lacks, and what earlier repairs left open for shards that have gone back since.
 fn lost(bounds: &Bounds, shards: &[Seen], record: &RepairRecord) -> Vec<Lost> {
     let begun = record.unfinished().filter(|repair| repair.way == Way::Fill);
     let listed = |seen: &Seen| begun.and_then(|repair| repair.lost_on(&seen.shard, seen.stored, seen.stamp));
     let of = |seen: &Seen, cut| Lost { shard: seen.shard.clone(), cut, stored: seen.stored, stamp: seen.stamp };
     let mut lost: Vec<Lost> =
-        shards.iter().filter(|seen| wants_cut(seen)).map(|seen| of(seen, seen.cut.expect(ASKED))).collect();
+        shards.iter().filter(|seen| has_lost(seen)).map(|seen| of(seen, seen.cut.expect(ASKED))).collect();
     // A shard that began at its position, and never read anything, has no stamp to find the cut by. It skips what the others skip.
     let least = lost.iter().map(|lost| lost.cut).min();
     for seen in shards.iter().filter(|seen| seen.stamp == 0) {
         let before = listed(seen).map(|lost| lost.cut);
         let cut = before.into_iter().chain(least).min();
-        if !seen.standing.is_good() {
+        if seen.standing.is_lost() {
             lost.push(of(seen, cut.unwrap_or(bounds.first.previous())));
         } else if let Some(cut) = cut.filter(|cut| *cut < seen.stored) {
             lost.push(of(seen, cut));
         }
     }
-    lost.sort_by(|a, b| a.shard.cmp(&b.shard));
+    for open in shards.iter().flat_map(|seen| &seen.open) {
+        if !lost.iter().any(|lost| lost.includes(open)) {
+            lost.push(open.clone());
+        }
+    }
+    lost.sort_by(|a, b| (&a.shard, a.stored).cmp(&(&b.shard, b.stored)));
     lost
+}
+
+/// It went on reading after a repair, and the journal lost what it read then, in the midst of that repair's copies.
+fn half_copied(seen: &Seen) -> Option<Refused> {
+    let Seen { shard, stored, cut, open, .. } = seen;
+    let within = open.iter().any(|open| open.stored < *stored);
+    let refused = |sound| Refused::HalfCopied { shard: shard.clone(), stored: *stored, sound };
+    (has_lost(seen) && within).then(|| refused(cut.expect(ASKED)))
 }
 
 /// What is stored was stored after the cut, and what was given again later still.
@@ -180,7 +211,15 @@ fn rest_of_a_jump(bounds: &Bounds, shards: &[Seen], record: &RepairRecord) -> Op
     let cut = begun.lost.iter().map(|lost| lost.cut).min()?;
     let through = shards.iter().map(|seen| seen.stored).max()?;
     let took_place = bounds.first > to && bounds.last >= to;
-    took_place.then(|| Work { lost: begun.lost.clone(), way: begun.way, top: to, fillers: 0, cut, through })
+    took_place.then(|| Work {
+        lost: begun.lost.clone(),
+        way: begun.way,
+        top: to,
+        fillers: 0,
+        cut,
+        through,
+        replaces: Some(begun.clone()),
+    })
 }
 
 #[cfg(test)]

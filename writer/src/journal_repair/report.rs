@@ -226,7 +226,7 @@ mod tests {
         let lost =
             |shard: &str, cut, stored| Lost { shard: shard.to_owned(), cut: at(cut), stored: at(stored), stamp: 9 };
         let lost = vec![lost("a", 4, 8), lost("b", 6, 7), lost("follows", 9, 9)];
-        Work { lost, way: Way::Fill, top: at(8), fillers: 3, cut: at(4), through: at(9) }
+        Work { lost, way: Way::Fill, top: at(8), fillers: 3, cut: at(4), through: at(9), replaces: None }
     }
 
     #[test]

@@ -93,6 +93,9 @@ fn state(journal_id: &str, reading: &Reading, seen: &[Seen], first: Position) ->
             }
             Standing::Sound => ("ok", None),
             Standing::Repaired => ("repaired", None),
+            Standing::Unfinished => {
+                ("unfinished", Some("a repair that concerns it has to be completed before it reads on".to_owned()))
+            }
             Standing::Beyond { last } => ("beyond the end", Some(format!("the journal ends at {last:?}"))),
             Standing::Replaced { found } => {
                 let detail = format!("written at {} ns, what stands there at {found} ns", seen.stamp);

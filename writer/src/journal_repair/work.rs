@@ -10,7 +10,7 @@ use futures::StreamExt;
 use sluice_directory::Client;
 use sluice_journal::{
     Journal, Message,
-    repair::{CopyError, Finished, JumpError, RecordError, Turn, Way},
+    repair::{CopyError, Finished, JumpError, Lost, RecordError, Turn, Way},
 };
 use sluice_model::{Partition, Position};
 use sluice_shard::{Identity, StoredPosition, rebind};
@@ -89,7 +89,7 @@ impl Carrier<'_> {
     }
 
     async fn fill(&mut self, partition: Partition, work: &Work) -> anyhow::Result<Scanned> {
-        self.journal.begin_repair(partition, &work.lost, work.way).await?;
+        self.journal.begin_repair(partition, &work.lost, work.way, work.replaces.as_ref()).await?;
         self.progress.begin(format!("partition {partition}: filling up"), work.fillers);
         let progress = &mut self.progress;
         self.journal.fill(work.top, |left| progress.left(left)).await?;
@@ -132,7 +132,7 @@ impl Carrier<'_> {
     /// Lets an empty partition go on after `to`. Says what changed where it is no longer empty.
     async fn jump(&mut self, partition: Partition, work: &Work, to: Position) -> anyhow::Result<Option<String>> {
         // First, so that a partition that is shut without it is one that somebody left so.
-        self.journal.begin_repair(partition, &work.lost, work.way).await?;
+        self.journal.begin_repair(partition, &work.lost, work.way, work.replaces.as_ref()).await?;
         let gate = self.journal.shut(partition).await?;
         let jumped = gate.jump(to).await;
         // Whatever came of it: publishers wait.
@@ -154,11 +154,9 @@ impl Carrier<'_> {
             return Ok(Some("a shard was registered meanwhile".to_owned()));
         }
         for (partition, work) in decision.works.iter().filter(|(_, work)| work.way == Way::Fill) {
-            for lost in &work.lost {
-                let reading = now.iter().find(|reading| reading.shard == lost.shard);
-                let stored = reading.and_then(|reading| reading.said.as_ref().ok()?.stored.get(partition));
-                if stored.map(|at| (at.position, at.stamp)) != Some((lost.stored, lost.stamp)) {
-                    return Ok(Some(format!("shard {} is no longer at {:?}", lost.shard, lost.stored)));
+            for Lost { shard, .. } in &work.lost {
+                if stored_of(&now, shard, *partition) != stored_of(before, shard, *partition) {
+                    return Ok(Some(format!("shard {shard} has another stored position of partition {partition} by now")));
                 }
             }
         }
@@ -196,6 +194,12 @@ impl Carrier<'_> {
         }
         Ok(())
     }
+}
+
+/// What a shard said that it has stored.
+fn stored_of(readings: &[Reading], shard: &str, partition: Partition) -> Option<StoredPosition> {
+    let reading = readings.iter().find(|reading| reading.shard == shard)?;
+    reading.said.as_ref().ok()?.stored.get(&partition).copied()
 }
 
 /// Copies messages, in their order; gives the copies' positions.

@@ -224,13 +224,17 @@ impl Task {
         Ok(())
     }
 
-    /// What a shard has stored, once it is sure that the journal has not lost it; `None` where it has: then the partition is refused.
+    /// What a shard has stored, once it is sure that the journal has not lost it, and that no repair has to be completed before the
+    /// shard reads on; else `None`: then the partition is refused.
     async fn verified(&self, stored: StoredPosition, epoch: Epoch) -> Result<Option<ShardPosition>, Trouble> {
-        match self.context.journal.verify(stored).await {
-            Ok(verified) => {
-                let repaired = verified == Verified::Repaired;
-                Ok(Some(ShardPosition { stored, epoch, repaired, left_out: Vec::new() }))
-            }
+        let (journal, shard) = (&self.context.journal, self.lane.shard());
+        let asked = async {
+            let repaired = journal.verify(stored).await? == Verified::Repaired;
+            let left_out = journal.left_out(shard, stored).await?;
+            Ok::<_, ReadError>(ShardPosition { stored, epoch, repaired, left_out })
+        };
+        match asked.await {
+            Ok(known) => Ok(Some(known)),
             Err(error) if error.is_transient() => Err(error.into()),
             Err(error) => {
                 let why = format!("shard {}: {error}", self.lane.shard());

@@ -50,7 +50,9 @@ impl From<ReadError> for Trouble {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::Interrupted(_) => Self::Retry(error.into()),
-            ReadError::Beyond { wanted: at, .. } | ReadError::Replaced { position: at, .. } => {
+            ReadError::Beyond { wanted: at, .. }
+            | ReadError::Replaced { position: at, .. }
+            | ReadError::Unrepaired { stored: at, .. } => {
                 Self::Refused(at.partition(), error)
             }
             // What is gone from the journal does not come back by trying again.

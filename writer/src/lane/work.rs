@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use sluice_journal::{Watched, dead::Grave, fate::DeadEvent};
+use sluice_journal::{Watched, dead::Grave, fate::DeadEvent, repair::LeftOut};
 use sluice_model::{EventId, Partition, Place, Position, Refusal, Rows};
 use sluice_shard::{Advance, Batch, StoredPosition};
 
@@ -26,9 +26,8 @@ pub struct ShardPosition {
     pub epoch: Epoch,
     /// Whether the stamp is not the journal's, and a finished repair accepts that.
     pub repaired: bool,
-    /// Ranges behind the first position up to the second: a repair has copied what they hold for this shard to
-    /// further on, and so they hold nothing for it.
-    pub left_out: Vec<(Position, Position)>,
+    /// Ranges of which a repair has copied what they hold for this shard to further on: so they hold nothing for it.
+    pub left_out: Vec<LeftOut>,
 }
 
 impl ShardPosition {
@@ -38,7 +37,7 @@ impl ShardPosition {
     }
 
     fn is_left_out(&self, position: Position) -> bool {
-        self.left_out.iter().any(|(after, through)| position > *after && position <= *through)
+        self.left_out.iter().any(|range| range.covers(position))
     }
 }
 
@@ -346,7 +345,8 @@ mod tests {
     #[test]
     fn what_a_repair_copied_to_further_on_is_left_out() {
         let mut at = stored([place(0, 3, 0)]);
-        at.get_mut(&Partition::new(0)).unwrap().left_out = vec![(place(0, 4, 0).position, place(0, 7, 0).position)];
+        at.get_mut(&Partition::new(0)).unwrap().left_out =
+            vec![LeftOut { after: place(0, 4, 0).position, through: place(0, 7, 0).position }];
         let prepared = work(4, 9).prepare(&at).unwrap();
         assert_eq!(sequences(&prepared, 0), [4, 8, 9]);
         assert_eq!(prepared.batch.advances, [Advance { from: place(0, 3, 0), to: place(0, 9, 0) }]);

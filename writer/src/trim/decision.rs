@@ -28,7 +28,7 @@ pub enum Held {
         last: Position,
     },
     /// The journal lost its end, and gave the shard's position again: what it gave again has to be repaired, and not trimmed.
-    #[error("shard {shard} has read another journal than this: {how}")]
+    #[error("shard {shard} has read another journal than this, or by a repair that has to be completed: {how}")]
     Parted {
         /// The shard.
         shard: String,

@@ -182,9 +182,14 @@ impl Trimmer {
 
     /// A shard that has read what the journal no longer holds, if there is one.
     async fn parted(&self, partition: Partition, known: &BTreeMap<String, Positions>) -> anyhow::Result<Option<Held>> {
+        let repairs = self.journal.held_repairs(partition).await?;
         let mut sound = HashSet::new();
         for (shard, positions) in known {
             let Some(Stored { position, stamp }) = positions.get(&partition).copied() else { continue };
+            // A repair that has to be completed copies what stands before the shard's stored position too.
+            if let Err(why) = repairs.left_out(shard, position, stamp) {
+                return Ok(Some(Held::Parted { shard: shard.clone(), how: why.to_string() }));
+            }
             // Shards that have nothing to do stand where others stand.
             if !sound.insert((position, stamp)) {
                 continue;

@@ -5,6 +5,7 @@ mod copies;
 mod lost_end;
 mod lost_unnoticed;
 mod nobodys;
+mod restored;
 mod steps;
 mod trouble;
 

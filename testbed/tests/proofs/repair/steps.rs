@@ -145,17 +145,17 @@ async fn a_finished_repair_is_accepted_to_the_letter_and_only_while_the_journal_
     };
     let other = stamp(2).await - 1;
     let lost = [Lost { shard: "s".to_owned(), cut: at(1), stored: at(2), stamp: other }];
-    assert!(matches!(journal.standing(at(2), other).await.unwrap(), Standing::Replaced { .. }));
+    assert!(matches!(journal.standing("s", at(2), other).await.unwrap(), Standing::Replaced { .. }));
     assert_eq!(journal.last_until(ZERO(), other).await.unwrap(), at(1));
     assert_eq!(journal.last_until(ZERO(), 0).await.unwrap(), at(0));
     assert_eq!(journal.last_until(ZERO(), i64::MAX).await.unwrap(), at(3));
 
-    journal.begin_repair(ZERO(), &lost, Way::Fill).await.unwrap();
+    journal.begin_repair(ZERO(), &lost, Way::Fill, None).await.unwrap();
     assert!(journal.verify(Place { position: at(2), stamp: other }).await.is_err(), "it is not done");
     let end = Finished { at: 1, end: at(3), stamp: stamp(3).await };
     journal.finish_repair(ZERO(), &lost, Way::Fill, end).await.unwrap();
     journal.verify(Place { position: at(2), stamp: other }).await.unwrap();
-    assert_eq!(journal.standing(at(2), other).await.unwrap(), Standing::Repaired);
+    assert_eq!(journal.standing("s", at(2), other).await.unwrap(), Standing::Repaired);
     assert!(
         journal.verify(Place { position: at(2), stamp: other - 1 }).await.is_err()
             && journal.verify(Place { position: at(3), stamp: other }).await.is_err()
@@ -168,7 +168,7 @@ async fn a_finished_repair_is_accepted_to_the_letter_and_only_while_the_journal_
     // Another message stands at the end: the journal lost it once more.
     let again = Finished { stamp: end.stamp - 1, ..end };
     let lost = [Lost { stamp: other - 5, ..lost[0].clone() }];
-    journal.begin_repair(ZERO(), &lost, Way::Fill).await.unwrap();
+    journal.begin_repair(ZERO(), &lost, Way::Fill, None).await.unwrap();
     journal.finish_repair(ZERO(), &lost, Way::Fill, again).await.unwrap();
     assert!(journal.verify(Place { position: at(2), stamp: other - 5 }).await.is_err());
     journal.verify(Place { position: at(2), stamp: other }).await.unwrap();
