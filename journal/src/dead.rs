@@ -1,33 +1,35 @@
 //! Dead letters: events that can never become a row, kept with their reason.
 //!
 //! An event's dead letter has a subject of its own and is published only where there is none yet, so that it exists once
-//! however often the event is read again. What becomes of it later stands in the rooms below: [`letter`] (its states),
-//! [`change`] (from one to the next), [`replay`] (back into the journal, once).
+//! however often the event is read again. Many bad events of one message have one letter, under the id of the first of them.
+//!
+//! 1. `grave`: [`Grave`], a letter that is to be stored.
+//! 2. [`store`]: how letters are stored: in windows, without holding up anybody else's publishes.
+//! 3. [`letter`]: [`DeadLetter`], one that is stored, and its states.
+//! 4. [`change`]: from one state to the next.
+//! 5. [`replay`]: back into the journal, once.
 
 pub mod change;
+mod grave;
 pub mod letter;
 pub mod replay;
+pub mod store;
 
 use std::{collections::HashMap, time::Duration};
 
-use async_nats::{
-    HeaderMap,
-    jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull},
-};
-use bytes::Bytes;
-use futures::{StreamExt, future::try_join_all};
-use sluice_failpoint::fail_point;
-use sluice_model::{CustomerId, EventId, Refusal};
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull};
+use futures::StreamExt;
+use sluice_model::EventId;
 
 pub use change::ChangeError;
 use change::last_of;
+pub use grave::Grave;
 pub use letter::{DeadLetter, Kept, State};
 pub use replay::{Fence, Intent, ReplayError, Sought};
 
 use crate::{
     Journal, JournalError,
-    server::StoreError,
-    subject::{DEAD_STREAM, DEAD_SUBJECTS, DeadSubject, header},
+    subject::{DEAD_STREAM, DEAD_SUBJECTS},
 };
 
 /// Dead letters taken at once when they are listed.
@@ -35,33 +37,6 @@ const LIST_BATCH: usize = 500;
 /// How often a copy of the stream that has not got the last dead letters yet is asked for them again, and how long after. Less:
 /// a list cannot be had while a server catches up. More: whoever asks waits for a copy that never will.
 const LIST_TRIES: (u32, Duration) = (50, Duration::from_millis(100));
-/// More than a dead letter's headers and subject take: two texts of 500 characters, and some numbers.
-const HEADER_ROOM_BYTES: usize = 8 << 10;
-
-/// An event to be buried.
-#[derive(Debug, Clone)]
-pub struct Grave {
-    /// The event.
-    pub id: EventId,
-    /// Whose it is, where its subject says so.
-    pub customer: Option<CustomerId>,
-    /// Why it can never become a row.
-    pub refusal: Refusal,
-    /// The subject of its message.
-    pub subject: String,
-    /// When its message was stored, in nanoseconds since 1970.
-    pub stamp: i64,
-    /// Its bytes.
-    pub payload: Bytes,
-}
-
-impl Grave {
-    /// The memory it takes.
-    pub fn bytes(&self) -> usize {
-        size_of::<Self>() + self.payload.len() + self.subject.len() + self.refusal.detail.len()
-    }
-}
-
 /// The stream of dead letters.
 #[derive(Debug, Clone)]
 pub struct DeadLetters(Journal);
@@ -69,51 +44,6 @@ pub struct DeadLetters(Journal);
 impl DeadLetters {
     pub(crate) fn new(journal: Journal) -> Self {
         Self(journal)
-    }
-
-    /// Stores these, each once. Returns when every one is acknowledged: only then may a position pass them.
-    ///
-    /// # Errors
-    /// Where one is not acknowledged; all may be buried again without harm.
-    pub async fn bury(&self, graves: &[Grave]) -> Result<(), JournalError> {
-        try_join_all(graves.iter().map(|grave| self.bury_one(grave))).await.map(drop)
-    }
-
-    async fn bury_one(&self, grave: &Grave) -> Result<(), JournalError> {
-        const OPERATION: &str = "store a dead letter";
-        let subject = DeadSubject { id: grave.id, customer: grave.customer.as_ref() }.to_string();
-        let mut headers = HeaderMap::new();
-        headers.insert(header::REASON, grave.refusal.reason.code());
-        headers.insert(header::DETAIL, printable(&grave.refusal.detail));
-        headers.insert(header::POSITION, grave.id.position().to_string());
-        headers.insert(header::INDEX, grave.id.index().to_string());
-        headers.insert(header::SUBJECT, printable(&grave.subject));
-        headers.insert(header::STAMP, grave.stamp.to_string());
-        headers.insert(header::EXPECTED_LAST_SUBJECT_SEQUENCE, "0");
-        let payload = self.fitting(&grave.payload);
-        if payload.len() < grave.payload.len() {
-            headers.insert(header::WHOLE_BYTES, grave.payload.len().to_string());
-        }
-        fail_point!("bury.before");
-        match self.0.store(subject, headers, payload).await {
-            Ok(_) => {
-                fail_point!("bury.after");
-                metrics::counter!("sluice_dead_letters_total", "reason" => grave.refusal.reason.code()).increment(1);
-                tracing::warn!(event = %grave.id, reason = %grave.refusal.reason, "dead letter");
-                Ok(())
-            }
-            // It is there already: this event was read before.
-            Err(StoreError::Overtaken) => Ok(()),
-            Err(StoreError::Other(error)) => Err(JournalError::new(OPERATION, error)),
-        }
-    }
-
-    /// What of a payload the server takes next to the headers. Only a message of somebody else's can be too large for
-    /// that, and none so large can become a row; its beginning is kept, and the whole stands in the journal for as long as that
-    /// keeps it. Refusing it would hold up its partition for ever.
-    fn fitting(&self, payload: &Bytes) -> Bytes {
-        let room = self.0.max_payload().saturating_sub(HEADER_ROOM_BYTES);
-        payload.slice(..payload.len().min(room))
     }
 
     /// Every dead letter there is now, and the tombstones of those that were replayed or dropped; the oldest change first.
@@ -184,8 +114,3 @@ impl DeadLetters {
 }
 
 type BoxError = crate::error::BoxError;
-
-/// A text as a header may hold it: no control characters (CR and LF would end the header), and not without bounds.
-fn printable(text: &str) -> String {
-    text.chars().take(500).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
-}

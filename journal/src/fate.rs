@@ -9,7 +9,7 @@ pub mod inbox;
 use async_nats::{HeaderMap, HeaderName, Subject};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use sluice_model::{Position, Refusal};
+use sluice_model::{Indexes, Position, Reason, Refusal};
 
 use crate::{Journal, Message};
 
@@ -23,6 +23,10 @@ const INBOX: &str = "_INBOX";
 const INBOX_MAX_BYTES: usize = 256;
 /// The most traces of one message that are told of.
 const MAX_TRACES: usize = 64;
+
+/// The most characters of a detail that is told. Lower: a database's words are cut. Higher: an answer about 1,024 events is larger than what
+/// the server takes (1 MiB; a control character takes six bytes).
+const DETAIL_CHARACTERS: usize = 100;
 
 /// What became of a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,10 +51,18 @@ pub struct DeadEvent {
     pub detail: String,
 }
 
-impl DeadEvent {
-    /// An event that is refused.
-    pub fn new(index: usize, refusal: &Refusal) -> Self {
-        Self { index, code: refusal.reason.code().to_owned(), detail: refusal.detail.clone() }
+/// Events of one message that became dead letters for one reason. An answer names each of them.
+#[derive(Debug, Clone)]
+struct DeadEvents {
+    events: Indexes,
+    reason: Reason,
+    detail: String,
+}
+
+impl DeadEvents {
+    fn each(&self) -> impl Iterator<Item = DeadEvent> + '_ {
+        let event = |index| DeadEvent { index, code: self.reason.code().to_owned(), detail: self.detail.clone() };
+        self.events.iter().map(event)
     }
 }
 
@@ -60,7 +72,7 @@ pub struct Watched {
     /// The message.
     pub position: Position,
     /// Its events that are no rows, as far as is known.
-    pub dead: Vec<DeadEvent>,
+    dead: Vec<DeadEvents>,
     reply: Option<Subject>,
     traces: Vec<String>,
 }
@@ -84,10 +96,25 @@ impl Watched {
         self.reply.is_some()
     }
 
+    /// Notes that some of its events are dead letters. Those that it knows of already are left out: a batch that is stored anew is
+    /// refused the same rows again.
+    pub fn note_dead(&mut self, events: Indexes, refusal: &Refusal) {
+        if events.first().is_none_or(|index| self.is_dead(index)) {
+            return;
+        }
+        let detail = refusal.detail.chars().take(DETAIL_CHARACTERS).collect();
+        self.dead.push(DeadEvents { events, reason: refusal.reason, detail });
+    }
+
+    /// Returns whether the event at that index is known to be a dead letter.
+    pub fn is_dead(&self, index: usize) -> bool {
+        self.dead.iter().any(|dead| dead.events.contains(index))
+    }
+
     /// The memory it takes, about.
     pub fn bytes(&self) -> usize {
         let dead: usize =
-            self.dead.iter().map(|dead| dead.code.len() + dead.detail.len() + size_of::<DeadEvent>()).sum();
+            self.dead.iter().map(|dead| dead.events.bytes() + dead.detail.len() + size_of::<DeadEvents>()).sum();
         size_of::<Self>() + self.reply.as_ref().map_or(0, |reply| reply.len()) + 80 * self.traces.len() + dead
     }
 
@@ -95,10 +122,12 @@ impl Watched {
     pub async fn tell(self, journal: &Journal, shard: Option<&str>) {
         for traceparent in &self.traces {
             let span = tracing::info_span!("store", traceparent);
-            span.in_scope(|| tracing::info!(position = %self.position, shard, dead = self.dead.len(), "committed"));
+            let dead: usize = self.dead.iter().map(|dead| dead.events.count()).sum();
+            span.in_scope(|| tracing::info!(position = %self.position, shard, dead, "committed"));
         }
         let Some(reply) = self.reply.filter(|reply| journal.rights().allow(reply)) else { return };
-        let fate = Fate { position: self.position.get().to_string(), shard: shard.map(str::to_owned), dead: self.dead };
+        let dead = self.dead.iter().flat_map(DeadEvents::each).collect();
+        let fate = Fate { position: self.position.get().to_string(), shard: shard.map(str::to_owned), dead };
         let payload = serde_json::to_vec(&fate).expect("a fate has only texts and numbers");
         if let Err(error) = journal.send(reply, Bytes::from(payload)).await {
             tracing::debug!(%error, "could not tell that a message is stored");
@@ -160,6 +189,23 @@ mod tests {
         ] {
             assert!(watched(&[(REPLY_HEADER, bad)]).is_none(), "{bad}");
         }
+    }
+
+    #[test]
+    fn each_dead_event_is_named_once_and_an_answer_about_all_of_a_message_is_not_too_large() {
+        let mut told = watched(&[(REPLY_HEADER, "_INBOX.a")]).unwrap();
+        let refusal = Refusal::new(Reason::MalformedJson, "\u{1}".repeat(5_000));
+        told.note_dead((0..1_000).collect(), &refusal);
+        let one = |index: usize| [index].into_iter().collect::<Indexes>();
+        (1_000..1_024).for_each(|index| told.note_dead(one(index), &refusal));
+        told.note_dead(one(1_010), &refusal);
+        told.note_dead(one(5), &refusal);
+        assert!(told.is_dead(999) && told.is_dead(1_023) && !told.is_dead(1_024));
+        let dead: Vec<_> = told.dead.iter().flat_map(DeadEvents::each).collect();
+        assert!(dead.iter().map(|event| event.index).eq(0..1_024));
+        let answer = serde_json::to_vec(&Fate { position: "1".into(), shard: None, dead }).unwrap();
+        assert!(answer.len() < 1 << 20, "{} bytes", answer.len());
+        assert!(told.bytes() < 10_000, "{} bytes of memory", told.bytes());
     }
 
     #[test]

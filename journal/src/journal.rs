@@ -12,7 +12,9 @@ use sluice_model::{CustomerId, Partition, PartitionCount, Place, Position};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    DeadLetters, JournalError, OpenError, Reader, Settings, lookup, probe,
+    DeadLetters, JournalError, OpenError, Reader, Settings,
+    dead::store::Sender,
+    lookup, probe,
     read::{self, ReadError},
     rights::Rights,
     server::Server,
@@ -117,7 +119,8 @@ impl Journal {
         if probe::is_allowed(&rights, tag.partitions) {
             probe::mapping(&client, tag.partitions).await.map_err(OpenError::Mapping)?;
         }
-        Ok(Self(Arc::new(Inner { server: Server::Nats { client, context }, tag, rights, replicas, copies })))
+        let dead = Sender::new(client.clone());
+        Ok(Self(Arc::new(Inner { server: Server::Nats { client, context, dead }, tag, rights, replicas, copies })))
     }
 
     /// One that is asked in memory.

@@ -19,7 +19,12 @@ use sluice_model::Position;
 
 #[cfg(debug_assertions)]
 use crate::memory;
-use crate::{Journal, dead::change::is_overtaken, error::BoxError, leader};
+use crate::{
+    Journal,
+    dead::{change::is_overtaken, store::Sender},
+    error::BoxError,
+    leader,
+};
 
 /// Who answers. A closed set.
 #[derive(Debug)]
@@ -27,6 +32,8 @@ pub(crate) enum Server {
     Nats {
         client: async_nats::Client,
         context: jetstream::Context,
+        /// What dead letters are stored through.
+        dead: Sender,
     },
     /// Only in a simulation.
     #[cfg(debug_assertions)]

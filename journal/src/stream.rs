@@ -64,6 +64,8 @@ pub fn dead_config(tag: &Tag, settings: &Settings) -> Config {
         name: DEAD_STREAM.to_owned(),
         subjects: vec![DEAD_SUBJECTS.to_owned()],
         max_bytes: DEAD_MAX_BYTES,
+        // Not compared: on a stream without it letters are stored one by one.
+        allow_atomic_publish: true,
         metadata: tag.metadata(),
         ..base(settings)
     }

@@ -130,6 +130,10 @@ pub mod header {
     pub const REASON: &str = "Sluice-Reason";
     /// A dead letter's text for people.
     pub const DETAIL: &str = "Sluice-Detail";
+    /// The indexes of the events that a dead letter stands for, where it stands for several of its message, such as `0-41,43`.
+    pub const EVENTS: &str = "Sluice-Events";
+    /// How many these are, for people.
+    pub const EVENT_COUNT: &str = "Sluice-Event-Count";
     /// How many bytes the event had, where only the first of them fit.
     pub const WHOLE_BYTES: &str = "Sluice-Whole-Bytes";
     /// The position of the message that the dead event came in.
@@ -152,6 +156,12 @@ pub mod header {
     pub const REPAIRED_FROM: &str = "Sluice-Repaired-From";
     /// What a stream knows a message again by, for its duplicate window.
     pub const MESSAGE_ID: &str = "Nats-Msg-Id";
+    /// The atomic batch that a message belongs to.
+    pub const BATCH_ID: &str = "Nats-Batch-Id";
+    /// The message's place in it, counted from 1.
+    pub const BATCH_SEQUENCE: &str = "Nats-Batch-Sequence";
+    /// Whether the batch ends with this message, and is stored.
+    pub const BATCH_COMMIT: &str = "Nats-Batch-Commit";
     /// The only stream that a publish may be stored in.
     pub const EXPECTED_STREAM: &str = "Nats-Expected-Stream";
     /// The stream sequence that the last stored message must have.

@@ -207,7 +207,7 @@ async fn read_later(journal: &Journal, ledger: &mut Ledger, read_through: &[Posi
     Ok(())
 }
 
-/// Notes every dead letter; gives their number.
+/// Notes every dead letter; gives the number of their events.
 async fn bury(ledger: &mut Ledger, journal: &Journal) -> anyhow::Result<u64> {
     let dead_letters = journal.dead_letters();
     let letters = tokio::time::timeout(DEAD_LETTERS_TIMEOUT, dead_letters.list()).await;
@@ -217,8 +217,8 @@ async fn bury(ledger: &mut Ledger, journal: &Journal) -> anyhow::Result<u64> {
         // Where a position was given twice, a letter may be of what stood there before. One without a stamp is taken at its word.
         let dated = letter.stamp != 0 && ledger.repaired.touches(position);
         if !dated || journal.stamp(position).await?.is_none_or(|stamp| stamp == letter.stamp) {
-            ledger.bury_of(letter.id, Some(&letter.customer));
+            letter.ids().for_each(|id| ledger.bury_of(id, Some(&letter.customer)));
         }
     }
-    Ok(letters.len() as u64)
+    Ok(letters.iter().map(|letter| letter.events.count() as u64).sum())
 }

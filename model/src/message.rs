@@ -10,6 +10,9 @@ use crate::{CustomerId, Person, Reason, Refusal};
 
 /// The most events of one message: an event id has ten bits for the index.
 pub const MAX_EVENTS: usize = 1_024;
+/// The most bad events of one message of which each is told why it is bad; the others are only known to be. Lower: the dead letters of a
+/// message with a few of them say less. Higher: a message that is full of them takes longer to read, at the cost of everybody else.
+pub const MAX_EXPLAINED: usize = 16;
 
 /// One event of a message, as it stands there.
 #[derive(Debug)]
@@ -22,7 +25,8 @@ pub struct Event<'a> {
 
 /// Reads every event of a message, in order; the place in the iteration is the event's index.
 ///
-/// One that cannot become a row is an error in its place and spoils none of the others. A message that is unusable as a
+/// One that cannot become a row is an error in its place and spoils none of the others. After [`MAX_EXPLAINED`] of them an error has the
+/// reason of the last of these, and no detail. A message that is unusable as a
 /// whole (empty, or of too many lines) is a single error, at index 0. A final line feed is allowed; a single object may
 /// itself be spread over lines (as an editor writes it).
 pub fn events<'a>(payload: &'a [u8], customer: &'a CustomerId) -> impl Iterator<Item = Event<'a>> {
@@ -32,7 +36,19 @@ pub fn events<'a>(payload: &'a [u8], customer: &'a CustomerId) -> impl Iterator<
         Shape::Whole => (Some(Event { json: payload, person: Person::decode(payload, customer) }), None),
         Shape::Lines => (None, Some(lines(payload))),
     };
-    let line = move |json: &'a [u8]| Event { json, person: Person::decode(json, customer) };
+    let mut explained = (0, Reason::MalformedJson);
+    let line = move |json: &'a [u8]| {
+        let (bad, reason) = &mut explained;
+        if *bad == MAX_EXPLAINED {
+            let unexplained = || Refusal { reason: *reason, detail: String::new(), pointer: None };
+            return Event { json, person: Person::decode_unexplained(json, customer).ok_or_else(unexplained) };
+        }
+        let person = Person::decode(json, customer);
+        if let Err(refusal) = &person {
+            (*bad, *reason) = (*bad + 1, refusal.reason);
+        }
+        Event { json, person }
+    };
     whole.into_iter().chain(lines.into_iter().flatten().map(line))
 }
 
@@ -184,6 +200,17 @@ mod tests {
         let payload = b"{\"name\":\"a\",\"address\":\"b\"}\nnonsense\n\n{\"name\":\"c\",\"address\":\"d\"}\n";
         let bad = Some(Reason::MalformedJson);
         assert_eq!(reasons(payload), [None, bad, bad, None]);
+    }
+
+    #[test]
+    fn of_many_bad_events_the_first_are_explained_and_the_good_ones_among_them_are_read() {
+        let good = r#"{"name":"a","address":"b"}"#;
+        let payload = ["x", "{}", good].repeat(20).join("\n");
+        let customer = customer();
+        let (good, bad): (Vec<_>, Vec<_>) = decode(payload.as_bytes(), &customer).partition(Result::is_ok);
+        assert_eq!((good.len(), bad.len()), (20, 40));
+        let details = bad.into_iter().filter(|event| event.as_ref().is_err_and(|refusal| !refusal.detail.is_empty()));
+        assert_eq!(details.count(), MAX_EXPLAINED);
     }
 
     #[test]

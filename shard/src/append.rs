@@ -1,37 +1,41 @@
 //! The lane's transaction, once for all engines: positions compared and advanced, rows in, commit.
 //!
-//! The quick way stores the whole batch without a savepoint (a small one in one round trip, where the engine can). Only where the database
-//! refuses a row for its value the transaction is undone and done again with care: the refused rows are searched by savepoints and bisection,
-//! handed to `bury`, and the others committed. Whichever way: a position moves only in the transaction that holds its rows.
+//! The quick way stores the whole batch without a savepoint (a small one in one round trip, where the engine can). Where the database
+//! refuses a row for its value, nothing is stored: the transaction is undone, the refused rows are searched in another one by savepoints
+//! and bisection, and that one is undone too. The caller sees to the refused rows, and comes back without them. Whichever way: a position
+//! moves only in the transaction that holds its rows, and nobody waits for anything but the database within one.
 
-use std::error::Error;
+use std::time::{Duration, Instant};
 
 use sluice_failpoint::fail_point;
 
-use crate::{Batch, Class, RefusedRow, bisection::Bisection, engine::Engine, fault::Fault, lane_rule};
+use crate::{
+    Appended, Batch, Class, RefusedRow,
+    bisection::{Bisection, Found},
+    engine::Engine,
+    fault::Fault,
+    lane_rule,
+};
 
-/// Stores the batch. On an error nothing is stored, but for a commit whose answer was lost.
-pub(crate) async fn append<F>(engine: &mut Engine, batch: &Batch, bury: F) -> Result<(), Fault>
-where
-    F: AsyncFnOnce(&[RefusedRow]) -> Result<(), Box<dyn Error + Send + Sync>>,
-{
+/// Stores the batch, or says which rows the database refuses. A search for these ends early after `search_limit`. On an error nothing is
+/// stored, but for a commit whose answer was lost.
+pub(crate) async fn append(engine: &mut Engine, batch: &Batch, search_limit: Duration) -> Result<Appended, Fault> {
     lane_rule::check(batch)?;
     if batch.advances.is_empty() {
-        return Ok(());
+        return Ok(Appended::Stored);
     }
     match store_whole(engine, batch).await {
-        Ok(()) => Ok(()),
-        Err(fault) if fault.class == Class::Data => {
-            roll_back(engine).await;
-            let stored = store_apart(engine, batch, bury).await;
-            if stored.is_err() {
-                roll_back(engine).await;
-            }
-            stored
-        }
+        Ok(()) => Ok(Appended::Stored),
         Err(fault) => {
             roll_back(engine).await;
-            Err(fault)
+            if fault.class != Class::Data {
+                return Err(fault);
+            }
+            let found = search(engine, batch, search_limit).await;
+            if !matches!(found, Ok(Appended::Stored)) {
+                roll_back(engine).await;
+            }
+            found
         }
     }
 }
@@ -47,40 +51,37 @@ async fn store_whole(engine: &mut Engine, batch: &Batch) -> Result<(), Fault> {
     commit(engine).await
 }
 
-async fn store_apart<F>(engine: &mut Engine, batch: &Batch, bury: F) -> Result<(), Fault>
-where
-    F: AsyncFnOnce(&[RefusedRow]) -> Result<(), Box<dyn Error + Send + Sync>>,
-{
+/// Searches the rows that the database refuses. Where it refuses none this time, the batch is stored.
+async fn search(engine: &mut Engine, batch: &Batch, limit: Duration) -> Result<Appended, Fault> {
+    let late_from = Instant::now() + limit;
     advance(engine, batch).await?;
-    let refused = insert_what_is_taken(engine, batch).await?;
-    if !refused.is_empty() {
-        // Before the commit: a position may only pass an event whose dead letter is stored.
-        fail_point!("lane.refused.before");
-        bury(&refused).await.map_err(|e| Fault::new(Class::Transient, e))?;
-        fail_point!("lane.refused.after");
-    }
-    commit(engine).await
-}
-
-async fn insert_what_is_taken(engine: &mut Engine, batch: &Batch) -> Result<Vec<RefusedRow>, Fault> {
+    engine.savepoint().await?;
+    fail_point!("lane.savepoint.after");
     let mut bisection = Bisection::new(batch.rows.len());
-    while let Some(range) = bisection.next_range() {
-        engine.savepoint().await?;
-        fail_point!("lane.savepoint.after");
+    while let Some(range) = bisection.next_range(Instant::now() >= late_from) {
         match engine.insert(&batch.rows, range.clone()).await {
-            Ok(()) => engine.keep_savepoint().await?,
+            Ok(()) => engine.next_savepoint().await?,
             Err(fault) if fault.class == Class::Data => {
-                engine.undo_savepoint().await?;
+                engine.undo_failed(range.len()).await?;
                 bisection.refuse(range, || fault.source.to_string());
             }
             Err(fault) => return Err(fault),
         }
     }
-    let refused = bisection.into_refused().into_iter().map(|(index, detail)| {
+    let Found { refused, complete } = bisection.into_found();
+    let refused = refused.into_iter().map(|(index, detail)| {
         let row = batch.rows.get(index).expect("the bisection gives only indices of the batch");
         RefusedRow { index, id: row.id, detail }
     });
-    Ok(refused.collect())
+    let refused: Vec<_> = refused.collect();
+    match (complete, refused.is_empty()) {
+        (true, true) => commit(engine).await.map(|()| Appended::Stored),
+        (true, false) => Ok(Appended::Refused(refused)),
+        (false, false) => Ok(Appended::TooMany(refused)),
+        (false, true) => {
+            Err(Fault::new(Class::Transient, "the database refuses rows together, and none of them by itself"))
+        }
+    }
 }
 
 async fn advance(engine: &mut Engine, batch: &Batch) -> Result<(), Fault> {

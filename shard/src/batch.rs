@@ -44,3 +44,16 @@ pub struct RefusedRow {
     /// What the database said.
     pub detail: String,
 }
+
+/// What became of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "a batch that was refused is not stored"]
+pub enum Appended {
+    /// All of it is stored.
+    Stored,
+    /// The database refuses exactly these rows for their values. Nothing is stored: append the batch again without them.
+    Refused(Vec<RefusedRow>),
+    /// The database refuses these rows, at least one, and probably more: the search for them was ended. Nothing is stored: append the
+    /// batch again without them, and less of it at once.
+    TooMany(Vec<RefusedRow>),
+}

@@ -112,18 +112,29 @@ impl Engine {
         either!(self, engine => engine.insert(rows, range).await)
     }
 
+    /// Makes the savepoint of a transaction that has none.
     pub(crate) async fn savepoint(&mut self) -> Result<(), Fault> {
         either!(self, engine => engine.savepoint().await)
     }
 
-    pub(crate) async fn keep_savepoint(&mut self) -> Result<(), Fault> {
-        either!(self, engine => engine.keep_savepoint().await)
+    /// Keeps what was stored since the savepoint, and makes it anew.
+    pub(crate) async fn next_savepoint(&mut self) -> Result<(), Fault> {
+        either!(self, engine => engine.next_savepoint().await)
     }
 
-    /// Goes back to the savepoint. Fails where the database has ended the transaction (and with it the savepoint) by
-    /// itself: nothing may follow then, since a new savepoint could begin a transaction without our positions.
-    pub(crate) async fn undo_savepoint(&mut self) -> Result<(), Fault> {
-        either!(self, engine => engine.undo_savepoint().await)
+    /// Undoes what an insert has left behind that failed. On some engines one of a single row leaves nothing behind.
+    pub(crate) async fn undo_failed(&mut self, rows: usize) -> Result<(), Fault> {
+        match self {
+            // A statement that fails is undone by itself; a row is one statement.
+            Self::Mysql(_) | Self::Sqlite(_) if rows == 1 => Ok(()),
+            engine => engine.undo_to_savepoint().await,
+        }
+    }
+
+    /// Undoes what was stored since the savepoint, which stays. Fails where the database has ended the transaction (and with it the
+    /// savepoint) by itself: nothing may follow then, since a new savepoint could begin a transaction without our positions.
+    async fn undo_to_savepoint(&mut self) -> Result<(), Fault> {
+        either!(self, engine => engine.undo_to_savepoint().await)
     }
 
     pub(crate) async fn commit(&mut self) -> Result<(), Fault> {

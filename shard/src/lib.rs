@@ -40,7 +40,7 @@ pub mod shard;
 mod sqlite;
 
 pub use address::{Flavor, ShardAddress};
-pub use batch::{Advance, Batch, RefusedRow, StoredPosition};
+pub use batch::{Advance, Appended, Batch, RefusedRow, StoredPosition};
 pub use customer_column::{CustomerColumn, InvalidCustomerColumn};
 pub use error::{Class, Operation, ShardError};
 pub use limits::Limits;

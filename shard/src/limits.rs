@@ -26,6 +26,12 @@ impl Limits {
         self.statement / 3
     }
 
+    /// How long refused rows are searched for in one transaction, before the search ends with what it has found: as long as for a lock. Its
+    /// last statement may take [`Limits::statement`], and all of it has to end within [`Limits::batch`].
+    pub fn search(self) -> Duration {
+        self.lock()
+    }
+
     /// How long a SQLite transaction waits for another one of the same file: a sixth of that.
     pub fn busy(self) -> Duration {
         self.statement / 6
@@ -59,6 +65,7 @@ mod tests {
             let limits = Limits::of_statement(Duration::from_millis(ms));
             let order = [limits.busy(), limits.lock(), limits.statement(), limits.abandoned(), limits.batch()];
             assert!(order.is_sorted_by(|a, b| a < b), "{order:?}");
+            assert!(limits.search() + limits.statement() < limits.batch());
         }
     }
 }

@@ -202,24 +202,25 @@ impl Memory {
         self.ask("savepoint".to_owned(), Want::Nothing, set).await
     }
 
-    pub(crate) async fn keep_savepoint(&mut self) -> Result<(), Fault> {
-        let keep = |state: &mut database::State, session| {
-            state.transaction(session)?.savepoint = None;
+    pub(crate) async fn next_savepoint(&mut self) -> Result<(), Fault> {
+        let renew = |state: &mut database::State, session| {
+            let transaction = state.transaction(session)?;
+            let rows = transaction.rows.len();
+            *transaction.savepoint.as_mut().ok_or_else(no_savepoint)? = rows;
             Ok(())
         };
-        self.ask("keep savepoint".to_owned(), Want::Nothing, keep).await
+        self.ask("next savepoint".to_owned(), Want::Nothing, renew).await
     }
 
-    pub(crate) async fn undo_savepoint(&mut self) -> Result<(), Fault> {
+    pub(crate) async fn undo_to_savepoint(&mut self) -> Result<(), Fault> {
         let undo = |state: &mut database::State, session| {
             let transaction = state.transaction(session)?;
-            let gone = || Fault::new(Class::Transient, "there is no savepoint");
-            let rows = transaction.savepoint.take().ok_or_else(gone)?;
+            let rows = transaction.savepoint.ok_or_else(no_savepoint)?;
             transaction.rows.truncate(rows);
             transaction.is_broken = false;
             Ok(())
         };
-        self.ask("undo savepoint".to_owned(), Want::Nothing, undo).await
+        self.ask("undo to savepoint".to_owned(), Want::Nothing, undo).await
     }
 
     pub(crate) async fn commit(&mut self) -> Result<(), Fault> {
@@ -284,10 +285,10 @@ impl Memory {
         self.ask("measure".to_owned(), Want::Nothing, measure).await
     }
 
-    pub(crate) fn customers(&mut self) -> BoxStream<'_, Result<String, Fault>> {
+    pub(crate) async fn customers(&mut self, after: Option<&str>) -> Result<Vec<String>, Fault> {
         let customers = self.database.contents().rows.into_values().map(|row| row.customer);
         let customers: std::collections::BTreeSet<String> = customers.collect();
-        stream::iter(customers.into_iter().map(Ok)).boxed()
+        Ok(customers.into_iter().filter(|customer| after.is_none_or(|after| customer.as_str() > after)).collect())
     }
 
     pub(crate) fn ids(&mut self) -> BoxStream<'_, Result<(String, i64), Fault>> {
@@ -312,4 +313,8 @@ fn show(batch: &Batch) -> String {
 fn show_advances(advances: &[Advance]) -> String {
     let steps = advances.iter().map(|advance| format!("{:?} to {:?}", advance.from.position, advance.to.position));
     steps.collect::<Vec<_>>().join(", ")
+}
+
+fn no_savepoint() -> Fault {
+    Fault::new(Class::Transient, "there is no savepoint")
 }

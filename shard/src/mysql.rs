@@ -39,8 +39,7 @@ use crate::{
 const BEGIN: &str = "ROLLBACK; BEGIN; SAVEPOINT stands";
 const COMMIT: &str = "RELEASE SAVEPOINT stands; COMMIT";
 const SAVEPOINT: &str = "RELEASE SAVEPOINT stands; SAVEPOINT stands; SAVEPOINT part";
-const KEEP_SAVEPOINT: &str = "RELEASE SAVEPOINT part";
-const UNDO_SAVEPOINT: &str = "ROLLBACK TO SAVEPOINT part; RELEASE SAVEPOINT part";
+const UNDO_TO_SAVEPOINT: &str = "ROLLBACK TO SAVEPOINT part";
 /// What is said of a savepoint that is not there.
 const NO_SUCH_SAVEPOINT: u16 = 1305;
 /// One registration at a time in a database. The lock is this connection's, and ends with it.
@@ -198,12 +197,13 @@ impl Mysql {
         self.within_transaction(SAVEPOINT).await
     }
 
-    pub(crate) async fn keep_savepoint(&mut self) -> Result<(), Fault> {
-        self.within_transaction(KEEP_SAVEPOINT).await
+    /// A savepoint takes the place of one of the same name.
+    pub(crate) async fn next_savepoint(&mut self) -> Result<(), Fault> {
+        self.savepoint().await
     }
 
-    pub(crate) async fn undo_savepoint(&mut self) -> Result<(), Fault> {
-        self.within_transaction(UNDO_SAVEPOINT).await
+    pub(crate) async fn undo_to_savepoint(&mut self) -> Result<(), Fault> {
+        self.within_transaction(UNDO_TO_SAVEPOINT).await
     }
 
     pub(crate) async fn commit(&mut self) -> Result<(), Fault> {

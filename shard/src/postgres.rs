@@ -75,8 +75,8 @@ const ADD_POSITIONS: &str = "
     ON CONFLICT (journal_partition) DO NOTHING";
 const POSITIONS: &str = "SELECT journal_partition::int8, position, stamp FROM journal_position";
 const SAVEPOINT: &str = "SAVEPOINT part";
-const KEEP_SAVEPOINT: &str = "RELEASE SAVEPOINT part";
-const UNDO_SAVEPOINT: &str = "ROLLBACK TO SAVEPOINT part; RELEASE SAVEPOINT part";
+const NEXT_SAVEPOINT: &str = "RELEASE SAVEPOINT part; SAVEPOINT part";
+const UNDO_TO_SAVEPOINT: &str = "ROLLBACK TO SAVEPOINT part";
 /// Reads all rows, which may take longer than a lane's statement ever should. One string, so that a stream dropped half
 /// way leaves no transaction behind: the driver reads on to the end of it before anything else.
 const COUNTS: &str = "
@@ -98,6 +98,7 @@ struct Sql {
     begin_registration: String,
     copy: String,
     store: String,
+    insert: String,
     counts: String,
     customers: CustomerPages,
     ids: String,
@@ -106,10 +107,11 @@ struct Sql {
 
 impl Sql {
     fn new(customer: &CustomerColumn) -> Self {
-        let [begin_registration, copy, store, counts, ids, customer_rows] =
-            [BEGIN_REGISTRATION, COPY, at_once::STORE, COUNTS, IDS, CUSTOMER_ROWS].map(|sql| customer.fill(sql, '"'));
+        let [begin_registration, copy, store, insert, counts, ids, customer_rows] =
+            [BEGIN_REGISTRATION, COPY, at_once::STORE, at_once::INSERT, COUNTS, IDS, CUSTOMER_ROWS]
+                .map(|sql| customer.fill(sql, '"'));
         let customers = CustomerPages::by_descents(customer, '"', "$1");
-        Self { begin_registration, copy, store, counts, customers, ids, customer_rows }
+        Self { begin_registration, copy, store, insert, counts, customers, ids, customer_rows }
     }
 }
 
@@ -252,6 +254,9 @@ impl Postgres {
     }
 
     pub(crate) async fn insert(&mut self, rows: &Rows, range: Range<usize>) -> Result<(), Fault> {
+        if at_once::is_small(range.len()) {
+            return at_once::insert(&mut self.connection, &self.sql.insert, rows, range).await;
+        }
         copy::copy_in(&mut self.connection, &self.sql.copy, &mut self.buffer, rows, range).await
     }
 
@@ -260,13 +265,13 @@ impl Postgres {
         Ok(())
     }
 
-    pub(crate) async fn keep_savepoint(&mut self) -> Result<(), Fault> {
-        self.run(KEEP_SAVEPOINT).await?;
+    pub(crate) async fn next_savepoint(&mut self) -> Result<(), Fault> {
+        self.run(NEXT_SAVEPOINT).await?;
         Ok(())
     }
 
-    pub(crate) async fn undo_savepoint(&mut self) -> Result<(), Fault> {
-        self.run(UNDO_SAVEPOINT).await?;
+    pub(crate) async fn undo_to_savepoint(&mut self) -> Result<(), Fault> {
+        self.run(UNDO_TO_SAVEPOINT).await?;
         Ok(())
     }
 

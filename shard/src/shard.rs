@@ -1,13 +1,13 @@
 //! One connection to one shard: register, connect, append, read back.
 
-use std::{collections::BTreeMap, error::Error, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use futures::{Stream, StreamExt};
 use sluice_model::{CustomerId, EventId, Partition};
 use tokio::time::timeout;
 
 use crate::{
-    Batch, Class, Limits, Operation, RefusedRow, ShardAddress, ShardError, StoredPosition, append, engine::Engine,
+    Appended, Batch, Class, Limits, Operation, ShardAddress, ShardError, StoredPosition, append, engine::Engine,
     fault::Fault, rebinding, registration,
 };
 
@@ -75,7 +75,7 @@ pub async fn register(
     let mut engine = connected.map_err(|fault| fault.during(Operation::Connect))?;
     let registered = registration::register(&mut engine, identity, &positions, &address.customer_column).await;
     registered.map_err(|fault| fault.during(Operation::Register))?;
-    Shard { engine }.close().await;
+    close(engine).await;
     Ok(())
 }
 
@@ -97,7 +97,7 @@ pub async fn rebind(
     let mut engine = connected.map_err(|fault| fault.during(Operation::Connect))?;
     let rebound = rebinding::rebind(&mut engine, from, to, positions).await;
     rebound.map_err(|fault| fault.during(Operation::Rebind))?;
-    Shard { engine }.close().await;
+    close(engine).await;
     Ok(())
 }
 
@@ -111,13 +111,14 @@ pub async fn journal_of(address: &ShardAddress, shard: &str) -> Result<String, S
     let found = within_limit(engine.identities()).await;
     let journal_id = found.and_then(|found| registration::journal_of(&found, shard));
     let journal_id = journal_id.map_err(|fault| fault.during(Operation::VerifyIdentity))?;
-    Shard { engine }.close().await;
+    close(engine).await;
     Ok(journal_id)
 }
 
 /// One connection to a shard whose identity has been verified. After any error it is to be dropped.
 pub struct Shard {
     engine: Engine,
+    limits: Limits,
 }
 
 impl Shard {
@@ -144,7 +145,7 @@ impl Shard {
         found
             .and_then(|found| registration::expect(&found, identity))
             .map_err(|fault| fault.during(Operation::VerifyIdentity))?;
-        Ok(Self { engine })
+        Ok(Self { engine, limits })
     }
 
     /// The stored positions, as of now.
@@ -157,9 +158,8 @@ impl Shard {
 
     /// Stores a batch in one transaction: positions compared and advanced, rows in, commit.
     ///
-    /// `bury` is called only where the database refuses rows for their values: before the commit, with those rows. If it
-    /// fails, nothing is committed. It runs inside the open transaction, so it has to end before the transaction counts as abandoned
-    /// ([`Limits::abandoned`]).
+    /// Where the database refuses rows for their values, nothing is stored, and [`Appended`] names these rows. No more than a limited number
+    /// of attempts is made to find them, within a limited time ([`Limits::search`]).
     ///
     /// Never put a timeout or `select!` around it: a cancelled `COPY` leaves the connection one answer behind. Give it a
     /// task of its own; the server's own timeouts bound it.
@@ -167,11 +167,9 @@ impl Shard {
     /// # Errors
     /// [`Class::PositionMoved`] where a stored position is not the expected one. After a [`Class::Transient`] error
     /// of the commit it is unknown whether it took place: connect anew and read the positions.
-    pub async fn append<F>(&mut self, batch: &Batch, bury: F) -> Result<(), ShardError>
-    where
-        F: AsyncFnOnce(&[RefusedRow]) -> Result<(), Box<dyn Error + Send + Sync>>,
-    {
-        append::append(&mut self.engine, batch, bury).await.map_err(|fault| fault.during(Operation::Append))
+    pub async fn append(&mut self, batch: &Batch) -> Result<Appended, ShardError> {
+        let appended = append::append(&mut self.engine, batch, self.limits.search()).await;
+        appended.map_err(|fault| fault.during(Operation::Append))
     }
 
     /// About how much it holds; quick even where it is much.
@@ -238,9 +236,13 @@ impl Shard {
 
     /// Says goodbye to the database. Dropping does as well, only less politely.
     pub async fn close(self) {
-        if let Err(fault) = within_limit(self.engine.close()).await {
-            tracing::debug!(error = %fault.source, "a shard's connection was not closed in order");
-        }
+        close(self.engine).await;
+    }
+}
+
+async fn close(engine: Engine) {
+    if let Err(fault) = within_limit(engine.close()).await {
+        tracing::debug!(error = %fault.source, "a shard's connection was not closed in order");
     }
 }
 

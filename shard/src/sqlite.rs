@@ -57,8 +57,8 @@ const POSITIONS: &str = "SELECT journal_partition, position, stamp FROM journal_
 const ADVANCE: &str =
     "UPDATE journal_position SET position = ?, stamp = ? WHERE journal_partition = ? AND position = ? AND stamp = ?";
 const SAVEPOINT: &str = "SAVEPOINT part";
-const KEEP_SAVEPOINT: &str = "RELEASE part";
-const UNDO_SAVEPOINT: &str = "ROLLBACK TO part; RELEASE part";
+const NEXT_SAVEPOINT: &str = "RELEASE part; SAVEPOINT part";
+const UNDO_TO_SAVEPOINT: &str = "ROLLBACK TO part";
 const INSERT: &str = "INSERT INTO person ({customer}, id, name, address)";
 const COUNTS: &str = "SELECT count(*), count(DISTINCT {customer}) FROM person";
 const SIZE: &str = "SELECT (SELECT ifnull(max(rowid), 0) FROM person),
@@ -183,13 +183,12 @@ impl Sqlite {
         self.run(SAVEPOINT).await
     }
 
-    pub(crate) async fn keep_savepoint(&mut self) -> Result<(), Fault> {
-        self.run(KEEP_SAVEPOINT).await
+    pub(crate) async fn next_savepoint(&mut self) -> Result<(), Fault> {
+        self.run(NEXT_SAVEPOINT).await.map_err(gone)
     }
 
-    pub(crate) async fn undo_savepoint(&mut self) -> Result<(), Fault> {
-        // Where the savepoint is gone, the whole transaction is: SQLite ends it on a full disk and the like.
-        self.run(UNDO_SAVEPOINT).await.map_err(|fault| Fault::new(Class::Transient, fault.source))
+    pub(crate) async fn undo_to_savepoint(&mut self) -> Result<(), Fault> {
+        self.run(UNDO_TO_SAVEPOINT).await.map_err(gone)
     }
 
     pub(crate) async fn commit(&mut self) -> Result<(), Fault> {
@@ -247,6 +246,11 @@ impl Sqlite {
         self.connection.execute(sqlx::raw_sql(sql)).await?;
         Ok(())
     }
+}
+
+/// Where the savepoint is gone, the whole transaction is: SQLite ends it on a full disk and the like.
+fn gone(fault: Fault) -> Fault {
+    Fault::new(Class::Transient, fault.source)
 }
 
 fn file_at(path: &std::path::Path) -> Result<(u64, u64), Fault> {

@@ -75,8 +75,9 @@ on_every_engine! {
     size::each_customer_is_listed_once,
     size::of_a_hundred_thousand_customers_each_is_listed_once,
     size::few_customers_of_many_rows_are_listed_without_reading_those,
-    refused::a_refused_row_is_buried_and_its_batch_mates_commit,
+    refused::refused_rows_are_named_and_nothing_is_stored_before_they_are_left_out,
+    refused::after_refused_rows_another_writer_may_go_on,
     refused::a_batch_of_nothing_but_refused_rows_advances,
-    refused::where_the_burial_fails_nothing_is_committed,
+    refused::where_all_of_many_rows_are_refused_each_search_ends_soon_and_finds_some,
     refused::an_invariant_beside_a_refused_row_commits_nothing,
 }

@@ -87,7 +87,7 @@ pub struct LaneConfig {
     pub start_patience_ms: u64,
     /// How long one statement may take at a shard, in milliseconds. Its other limits follow: a third of it to wait for a lock, half as
     /// much again for a transaction without a word from its writer, twice as much for a whole batch. Too low: large batches never
-    /// get in, and refused rows cannot be buried in time. Too high: a writer that froze in the middle of a transaction keeps the others
+    /// get in. Too high: a writer that froze in the middle of a transaction keeps the others
     /// from its shard for that long, and a host that vanished is noticed late.
     #[arg(long, env = "WRITER_SHARD_STATEMENT_MS", default_value_t = 60_000, value_parser = clap::value_parser!(u64).range(1_000..))]
     pub shard_statement_ms: u64,

@@ -198,21 +198,37 @@ impl PartitionReader {
                     continue;
                 }
             };
-            let Some(range) = PositionRange::of(after, &chunk) else { continue };
-            self.deliver(&range, &chunk, reader.more() >= AT_HAND, router, patience).await;
+            self.deliver(after, &chunk, reader.more() >= AT_HAND, router, patience).await;
         }
     }
 
     /// Sorts a chunk by shard and feeds every lane: those that get no row learn how far the partition is.
     async fn deliver(
         &self,
-        range: &PositionRange,
-        chunk: &[Message],
+        mut after: Place,
+        mut chunk: &[Message],
         more: bool,
         router: &mut Router,
         patience: &mut HashMap<String, Patience>,
     ) {
-        self.sort(chunk, router).await;
+        while !chunk.is_empty() {
+            let (part, rest) = chunk.split_at(self.sort(chunk, router).await);
+            if let Some(range) = PositionRange::of(after, part) {
+                self.feed(&range, more, router, patience).await;
+                after = range.last();
+            }
+            chunk = rest;
+        }
+    }
+
+    /// Feeds every lane what was sorted.
+    async fn feed(
+        &self,
+        range: &PositionRange,
+        more: bool,
+        router: &mut Router,
+        patience: &mut HashMap<String, Patience>,
+    ) {
         for share in router.shares() {
             if !share.is_empty() {
                 self.lanes.get_or_start(&share.shard);
@@ -238,20 +254,27 @@ impl PartitionReader {
         }
     }
 
-    /// Asks the directory, and buries what is nobody's, until both have answered: no position may pass before.
-    async fn sort(&self, chunk: &[Message], router: &mut Router) {
+    /// Asks the directory, and stores the dead letters that are no lane's, until both have answered: no position may pass before. Returns
+    /// how many messages were sorted.
+    async fn sort(&self, chunk: &[Message], router: &mut Router) -> usize {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
-        while let Err(error) = router.sort(chunk).await {
-            tracing::warn!(partition = %self.partition, error = &error as &dyn Error, "waiting for the directory");
-            tokio::time::sleep(backoff.next_wait()).await;
-        }
-        while let Err(error) = self.journal().dead_letters().bury(router.strays()).await {
+        let sorted = loop {
+            match router.sort(chunk).await {
+                Ok(sorted) => break sorted,
+                Err(error) => {
+                    tracing::warn!(partition = %self.partition, error = &error as &dyn Error, "waiting for the directory");
+                    tokio::time::sleep(backoff.next_wait()).await;
+                }
+            }
+        };
+        while let Err(error) = self.journal().dead_letters().store(router.strays()).await {
             tracing::warn!(partition = %self.partition, error = &error as &dyn Error, "waiting to store dead letters");
             tokio::time::sleep(backoff.next_wait()).await;
         }
         for watched in router.take_watched_strays() {
             watched.tell(self.journal(), None).await;
         }
+        sorted
     }
 }
 

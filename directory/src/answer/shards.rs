@@ -13,7 +13,7 @@ use sluice_shard::{CustomerColumn, ShardAddress};
 use super::{Directory, no_such_shard, password_unreadable, unavailable};
 use crate::{
     api::{ListedShard, NewShard, ShardChange, ShardCredentials, Shards},
-    registration::{Found, LISTING_LIMIT, Listed, LOOK_LIMIT, chain, validate, validate_change},
+    registration::{Found, LISTING_LIMIT, LOOK_LIMIT, Listed, chain, validate, validate_change},
     store::{Earlier, Removal, StoredPassword, StoredShard, read_password},
 };
 

@@ -254,7 +254,11 @@ async fn lists_never_hold_a_password_and_credentials_do() {
     let directory = directory(&served.folder, Policy::Auto).await;
     let new = json!({"name": "pg", "flavor": "postgres", "host": "h", "port": 1, "user": "u", "password": "hunter2",
         "database": "d"});
-    directory.store().add_shard(&api::parse(new.to_string().as_bytes()).unwrap(), &[], &Earlier::default()).await.unwrap();
+    directory
+        .store()
+        .add_shard(&api::parse(new.to_string().as_bytes()).unwrap(), &[], &Earlier::default())
+        .await
+        .unwrap();
     let (_, listed) = served.get("/shards").await;
     let wanted = json!({"name": "pg", "flavor": "postgres", "host": "h", "port": 1, "user": "u", "database": "d",
         "pool": "shared", "state": "open", "weight": 1, "customers": 0, "rows": null, "bytes": null, "measured_ms": null,

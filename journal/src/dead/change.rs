@@ -40,6 +40,21 @@ impl DeadLetters {
         }))
     }
 
+    /// The dead letter that an event has together with others of its message, whose first is another one: under that one's id it is
+    /// found. At most as many questions as events stand before it.
+    ///
+    /// # Errors
+    /// Where JetStream does not answer.
+    pub async fn find_shared(&self, id: EventId) -> Result<Option<DeadLetter>, JournalError> {
+        for index in (0..id.index()).rev() {
+            let found = self.find(id.position().event(index)).await?;
+            if let Some(letter) = found.filter(|letter| letter.events.contains(id.index())) {
+                return Ok(Some(letter));
+            }
+        }
+        Ok(None)
+    }
+
     /// Puts a tombstone in the place of a dead letter, so that its event stays accounted for. Gives the tombstone.
     ///
     /// # Errors

@@ -5,15 +5,18 @@
 
 use async_nats::{HeaderMap, header::HeaderValue};
 use bytes::Bytes;
-use sluice_model::{CustomerId, EventId, Position};
+use sluice_model::{CustomerId, EventId, Indexes, Position};
 
+use super::grave::lines;
 use crate::subject::header;
 
-/// A buried event.
+/// A stored dead letter: of one event, or of several events of one message.
 #[derive(Debug, Clone)]
 pub struct DeadLetter {
-    /// The event.
+    /// The event; of several the first.
     pub id: EventId,
+    /// All of the events, by their indexes in their message.
+    pub events: Indexes,
     /// Whose it is; `_` where nobody's.
     pub customer: String,
     /// The reason's code.
@@ -24,7 +27,8 @@ pub struct DeadLetter {
     pub subject: String,
     /// When its message was stored, in nanoseconds since 1970.
     pub stamp: i64,
-    /// Its bytes; none once it was replayed or dropped.
+    /// The event's bytes; of several events the lines of their message from the first of them to the last. None once it was
+    /// replayed or dropped.
     pub payload: Bytes,
     /// How many bytes the event had, where only the first of them were kept.
     pub whole_bytes: Option<u64>,
@@ -98,13 +102,36 @@ impl DeadLetter {
         self.customer.parse().ok()
     }
 
+    /// Returns the ids of all its events.
+    pub fn ids(&self) -> impl Iterator<Item = EventId> {
+        self.events.iter().map(|index| self.id.position().event(index))
+    }
+
+    /// Returns its events as one message: each on a line of its own, without what stands between them.
+    pub fn message(&self) -> Bytes {
+        if self.events.count() == 1 {
+            return self.payload.clone();
+        }
+        let mut message = Vec::with_capacity(self.payload.len());
+        for index in self.events.iter() {
+            let place = index - self.id.index();
+            if place > 0 {
+                message.push(b'\n');
+            }
+            message.extend_from_slice(&lines(&self.payload, place, place));
+        }
+        message.into()
+    }
+
     /// Reads a message of the stream; `None` for what somebody else put there.
     pub(super) fn read(kept: Kept, payload: Bytes) -> Option<Self> {
         let mut tokens = kept.subject.split('.').skip(3);
-        let (customer, id) = (tokens.next()?.to_owned(), tokens.next()?.parse().ok()?);
+        let (customer, id): (_, EventId) = (tokens.next()?.to_owned(), tokens.next()?.parse().ok()?);
         let text = |name: &str| kept.headers.get(name).map(HeaderValue::as_str).unwrap_or_default();
+        let named = text(header::EVENTS).parse().ok().filter(|events: &Indexes| events.first() == Some(id.index()));
         Some(Self {
             id,
+            events: named.unwrap_or_else(|| [id.index()].into_iter().collect()),
             customer,
             reason: text(header::REASON).to_owned(),
             detail: text(header::DETAIL).to_owned(),
@@ -168,6 +195,22 @@ mod tests {
             assert_eq!(State::read(&again.headers_in(State::Dropped)), State::Dropped, "an older state is left out");
         }
         assert!(new.is_tombstone() && State::Dropped.is_tombstone() && !replaying.is_tombstone());
+    }
+
+    #[test]
+    fn a_letter_of_several_events_names_them_in_every_state_and_gives_only_their_lines_again() {
+        let mut several = letter(&[(header::EVENTS, "0-1,3")]);
+        several.payload = Bytes::from_static(b"zero\n\ngood\nthree");
+        assert_eq!(several.ids().map(EventId::index).collect::<Vec<_>>(), [0, 1, 3]);
+        assert_eq!(several.message(), "zero\n\nthree");
+        let headers = several.headers_in(State::Dropped);
+        let tombstone = DeadLetter::read(Kept { headers, ..several.kept.clone() }, Bytes::new()).unwrap();
+        assert_eq!((tombstone.events.to_string(), tombstone.state), ("0-1,3".to_owned(), State::Dropped));
+        // What is no list of the letter's events says nothing.
+        for odd in ["1-3", "x", ""] {
+            assert_eq!(letter(&[(header::EVENTS, odd)]).events.to_string(), "0");
+        }
+        assert_eq!(letter(&[]).message(), "{");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Bringing a dead event back into the journal, once, whoever dies or sleeps in between.
+//! Bringing the events of a dead letter back into the journal, once, whoever dies or sleeps in between. Several are one message again.
 //!
 //! 1. [`DeadLetters::intend`] stores in the dead letter from which position on the replay can stand in the journal.
 //! 2. [`DeadLetters::seek`] looks for it among the customer's messages from there to the last one, and gives a
@@ -131,7 +131,7 @@ impl DeadLetters {
         if first > from { Err(ReplayError::Trimmed { from, first }) } else { Ok(Sought::Absent(Fence(fence))) }
     }
 
-    /// Step 3. Gives the event's new id.
+    /// Step 3. Gives the event's new id; of several events that of the first, and those of the others follow on it.
     ///
     /// # Errors
     /// See [`ReplayError`].
@@ -145,7 +145,7 @@ impl DeadLetters {
             Last::OfPartition(last) => headers.insert(header::EXPECTED_LAST_SEQUENCE, last.to_string()),
         }
         let subject = subject::create(self.0.partitions(), &intent.customer);
-        let published = self.0.context().publish_with_headers(subject, headers, intent.letter.payload.clone()).await;
+        let published = self.0.context().publish_with_headers(subject, headers, intent.letter.message()).await;
         match published.map_err(|e| JournalError::new(OPERATION, e))?.await {
             Ok(ack) => {
                 let stored = Position::new(ack.sequence);

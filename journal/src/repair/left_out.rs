@@ -166,7 +166,8 @@ mod tests {
 
     #[test]
     fn ranges_of_several_repairs_are_given_in_order_and_merged_and_empty_ones_are_left_away() {
-        let (first, second) = ([lost("a", 20, 30), lost("a", 4, 9)], [lost("a", 4, 7), lost("a", 30, 33), lost("a", 6, 6)]);
+        let (first, second) =
+            ([lost("a", 20, 30), lost("a", 4, 9)], [lost("a", 4, 7), lost("a", 30, 33), lost("a", 6, 6)]);
         let both = repairs(&[(&first, Some(40)), (&second, Some(50))]);
         assert_eq!(ranges(&both, "a", 60, 60).unwrap(), [(4, 9), (20, 33)]);
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use sluice_directory::{Pool, ShardEntry, ShardState};
 use sluice_model::{CustomerId, Partition, Person, Place, Position, Rows};
-use sluice_shard::{Advance, Batch, Flavor, Identity, Shard, ShardAddress, register};
+use sluice_shard::{Advance, Appended, Batch, Flavor, Identity, Shard, ShardAddress, register};
 
 use super::{claims::Claims, fleet::Fleet, ledger_tests::partitions, survey::Selection};
 use crate::{
@@ -39,7 +39,7 @@ async fn store(entry: &ShardEntry, customer: &CustomerId, names: impl Iterator<I
     }
     let mut shard = Shard::connect(&entry.address, &identity).await.unwrap();
     let batch = Batch { rows, advances: vec![Advance { from: from.into(), to: Place { position: to, stamp: 1 } }] };
-    shard.append(&batch, async |_| Ok(())).await.unwrap();
+    assert_eq!(shard.append(&batch).await.unwrap(), Appended::Stored);
     shard.close().await;
 }
 

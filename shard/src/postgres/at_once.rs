@@ -1,9 +1,11 @@
 //! The lane's transaction as one statement, for batches so small that round trips cost more than rows.
 
+use std::ops::Range;
+
 use sluice_model::{Row, Rows};
 use sqlx::PgConnection;
 
-use crate::{Advance, Batch, engine::position_i64, fault::Fault};
+use crate::{Advance, Batch, chunks::expect_all, engine::position_i64, fault::Fault};
 
 /// Up to so many rows go in one statement. Fewer: batches of some rows pay for four round trips. More: a row costs the server about twice what it
 /// does by `COPY` (2.6 and 1.3 µs where it was measured). Where the two meet was worked out, not measured: a few hundred rows.
@@ -33,9 +35,18 @@ pub(super) const STORE: &str = "
     )
     SELECT 1 / ((SELECT count(*) FROM advanced) = $9 AND (SELECT count(*) FROM stored) = $10)::int";
 
+/// Stores rows, within a transaction.
+pub(super) const INSERT: &str = "
+    INSERT INTO person ({customer}, id, name, address) SELECT * FROM unnest($1::text[], $2::int8[], $3::text[], $4::text[])";
+
 /// Whether a batch is for this.
 pub(super) fn is_for(batch: &Batch) -> bool {
-    batch.rows.len() <= ROWS && batch.rows.bytes() <= BYTES
+    is_small(batch.rows.len()) && batch.rows.bytes() <= BYTES
+}
+
+/// Whether so few rows had better be stored by one statement than by `COPY`, which takes a round trip more.
+pub(super) fn is_small(rows: usize) -> bool {
+    rows <= ROWS
 }
 
 /// Stores the batch: all of it, or, on an error, nothing (but for a lost answer).
@@ -48,16 +59,39 @@ pub(super) async fn store(connection: &mut PgConnection, sql: &str, batch: &Batc
         .bind(of_advances(|advance| position_i64(advance.from.position)))
         .bind(of_advances(|advance| position_i64(advance.to.position)))
         .bind(of_advances(|advance| advance.to.stamp))
-        .bind(texts(rows, |row| row.customer_id))
-        .bind(rows.iter().map(|row| row.id.get()).collect::<Vec<i64>>())
-        .bind(texts(rows, |row| row.name))
-        .bind(texts(rows, |row| row.address));
+        .bind(texts(rows, 0..rows.len(), |row| row.customer_id))
+        .bind(ids(rows, 0..rows.len()))
+        .bind(texts(rows, 0..rows.len(), |row| row.name))
+        .bind(texts(rows, 0..rows.len(), |row| row.address));
     let count = |length: usize| i64::try_from(length).expect("far fewer than 2^63");
     let query = query.bind(count(advances.len())).bind(count(rows.len()));
     query.bind(of_advances(|advance| advance.from.stamp)).execute(connection).await?;
     Ok(())
 }
 
-fn texts(rows: &Rows, text: for<'a> fn(Row<'a>) -> &'a str) -> Vec<&str> {
-    rows.iter().map(text).collect()
+/// Stores the rows of a range, all or none.
+pub(super) async fn insert(
+    connection: &mut PgConnection,
+    sql: &str,
+    rows: &Rows,
+    range: Range<usize>,
+) -> Result<(), Fault> {
+    if range.is_empty() {
+        return Ok(());
+    }
+    let expected = range.len();
+    let query = sqlx::query(sql)
+        .bind(texts(rows, range.clone(), |row| row.customer_id))
+        .bind(ids(rows, range.clone()))
+        .bind(texts(rows, range.clone(), |row| row.name))
+        .bind(texts(rows, range, |row| row.address));
+    expect_all(query.execute(connection).await?.rows_affected(), expected)
+}
+
+fn texts(rows: &Rows, range: Range<usize>, text: for<'a> fn(Row<'a>) -> &'a str) -> Vec<&str> {
+    rows.range(range).map(text).collect()
+}
+
+fn ids(rows: &Rows, range: Range<usize>) -> Vec<i64> {
+    rows.range(range).map(|row| row.id.get()).collect()
 }

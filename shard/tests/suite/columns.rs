@@ -3,7 +3,7 @@
 use futures::TryStreamExt;
 use sluice_shard::{Class, Counts, CustomerColumn, Operation, Shard, ShardAddress, register};
 
-use crate::support::{Fixture, at, customer, identity, no_burial, numbered};
+use crate::support::{Fixture, append, at, customer, identity, numbered};
 
 fn renamed(fixture: &Fixture, name: &str) -> ShardAddress {
     let customer_column: CustomerColumn = name.parse().unwrap();
@@ -16,7 +16,7 @@ pub(crate) async fn a_shard_whose_customer_column_has_another_name_works_like_an
         let address = renamed(fixture, name);
         register(&address, &identity(), &[at(0, 0)]).await.unwrap();
         let mut shard = Shard::connect(&address, &identity()).await.unwrap();
-        shard.append(&numbered(0, 1_234), no_burial).await.unwrap();
+        append(&mut shard, &numbered(0, 1_234)).await;
         // The column is there, by that name.
         let quote = if address.flavor == sluice_shard::Flavor::Postgres { '"' } else { '`' };
         fixture.admin(&format!("DELETE FROM person WHERE {quote}{name}{quote} <> '42'")).await;
@@ -38,7 +38,7 @@ pub(crate) async fn another_name_than_the_tables_is_refused(fixture: &Fixture) {
     assert_eq!((refused.class, refused.operation), (Class::Configuration, Operation::Register));
     assert!(refused.source.to_string().contains("tenant_id"), "{}", refused.source);
     let mut shard = Shard::connect(&address, &identity()).await.unwrap();
-    let refused = shard.append(&numbered(0, 1), no_burial).await.unwrap_err();
+    let refused = shard.append(&numbered(0, 1)).await.unwrap_err();
     assert_eq!(refused.class, Class::Configuration, "{}", refused.source);
     let mut shard = Shard::connect(&address, &identity()).await.unwrap();
     assert!(shard.all_customers().await.is_err());

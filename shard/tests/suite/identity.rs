@@ -3,7 +3,7 @@
 use sluice_model::Partition;
 use sluice_shard::{Class, Identity, Operation, Shard, ShardAddress, ShardError, StoredPosition, register};
 
-use crate::support::{Fixture, at, identity, names, no_burial, numbered, stored};
+use crate::support::{Fixture, append, at, identity, names, numbered, stored};
 
 /// A second registration of the same file may find it busy; that is to be tried again, like everything transient.
 async fn register_at_last(address: &ShardAddress, identity: &Identity) -> Result<(), ShardError> {
@@ -25,7 +25,7 @@ fn connect_error(result: Result<Shard, ShardError>) -> ShardError {
 
 pub(crate) async fn registration_is_idempotent_and_never_touches_an_existing_position(fixture: &Fixture) {
     let mut shard = fixture.shard().await;
-    shard.append(&numbered(0, 3), no_burial).await.unwrap();
+    append(&mut shard, &numbered(0, 3)).await;
     let before = shard.positions().await.unwrap();
     register(&fixture.address, &identity(), &[at(0, 0), at(1, 9), at(7, 5)]).await.unwrap();
     let after = fixture.connect().await.positions().await.unwrap();

@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use sluice_model::{Person, Rows};
-use sluice_shard::{Batch, Class, Limits, Operation, RefusedRow, Shard, ShardAddress, register};
+use sluice_shard::{Appended, Batch, Class, Limits, Operation, Shard, ShardAddress, register};
 use sqlx::{Executor, MySqlConnection, Row};
 
 use crate::{
     mariadb_server::Mariadb,
-    support::{Fixture, at, customer, identity, named, names, no_burial, numbered, step, stored},
+    support::{Fixture, append, at, customer, identity, named, names, numbered, step, stored},
 };
 
 /// A batch of one row of customer 42.
@@ -22,6 +22,19 @@ async fn run(connection: &mut MySqlConnection, sql: &str) {
     connection.execute(sqlx::raw_sql(sql)).await.unwrap();
 }
 
+/// Returns once some transaction of the connection's database waits for a lock.
+async fn until_it_waits_for_a_lock(connection: &mut MySqlConnection) {
+    let waiting = "SELECT COUNT(*) FROM information_schema.innodb_trx t
+        JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id
+        WHERE p.db = DATABASE() AND t.trx_state = 'LOCK WAIT'";
+    let began = Instant::now();
+    while connection.fetch_one(sqlx::raw_sql(waiting)).await.unwrap().get::<i64, _>(0) == 0 {
+        assert!(began.elapsed() < Duration::from_secs(15), "nobody comes to the locked row");
+        // Asked again within a tenth of a second, the server answers from what it saw before.
+        tokio::time::sleep(Duration::from_millis(150)).await;
+    }
+}
+
 #[tokio::test]
 async fn a_database_of_latin1_stores_emoji_all_the_same() {
     let fixture = Fixture::mysql().await;
@@ -29,7 +42,7 @@ async fn a_database_of_latin1_stores_emoji_all_the_same() {
     let default = connection.fetch_one(sqlx::raw_sql("SELECT @@character_set_database")).await.unwrap();
     assert_eq!(default.try_get_unchecked::<String, _>(0).unwrap(), "latin1");
     let mut shard = fixture.shard().await;
-    shard.append(&one_row("Ada 👩‍🚀", "Łódź"), no_burial).await.unwrap();
+    append(&mut shard, &one_row("Ada 👩‍🚀", "Łódź")).await;
     let row = &shard.customer_rows(&customer("42"), None, 1).await.unwrap()[0];
     assert_eq!((row.name.as_str(), row.address.as_str()), ("Ada 👩‍🚀", "Łódź"));
     let sql = "SELECT COUNT(*) FROM person WHERE HEX(name) = HEX(CONVERT('Ada 👩‍🚀' USING utf8mb4))";
@@ -76,13 +89,11 @@ async fn an_over_long_value_is_refused_and_not_cut_to_fit() {
     // Whatever the server's own mode is.
     fixture.admin("SET GLOBAL sql_mode = ''").await;
     let mut shard = fixture.shard().await;
-    let mut buried: Vec<RefusedRow> = Vec::new();
-    let bury = async |refused: &[RefusedRow]| {
-        buried.extend_from_slice(refused);
-        Ok(())
-    };
-    shard.append(&one_row(&"x".repeat(65_536), ""), bury).await.unwrap();
-    assert_eq!(buried.len(), 1);
+    let mut batch = one_row(&"x".repeat(65_536), "");
+    let refused = shard.append(&batch).await.unwrap();
+    assert!(matches!(refused, Appended::Refused(rows) if rows.len() == 1));
+    batch.rows.clear();
+    append(&mut shard, &batch).await;
     assert_eq!((stored(&mut shard).await, names(&mut shard).await.len()), (1, 0));
     fixture.admin("SET GLOBAL sql_mode = DEFAULT").await;
 }
@@ -102,17 +113,9 @@ async fn after_a_deadlock_nothing_is_committed() {
     run(&mut other, &format!("INSERT INTO person VALUES ('42', {locked}, 'not ours', '')")).await;
 
     let batch = named(0, (0..100).map(|index| if index == 20 { "poison" } else { "good" }));
-    let lane = tokio::spawn(async move { shard.append(&batch, async |refused| no_burial(refused).await).await });
-    // It waits for the row: it has its position by then, and rows before that one.
-    let waiting = "SELECT COUNT(*) FROM information_schema.innodb_trx t
-        JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id
-        WHERE p.db = DATABASE() AND t.trx_state = 'LOCK WAIT'";
-    let began = Instant::now();
-    while other.fetch_one(sqlx::raw_sql(waiting)).await.unwrap().get::<i64, _>(0) == 0 {
-        assert!(began.elapsed() < Duration::from_secs(15), "the lane does not come to the locked row");
-        // Asked again within a tenth of a second, the server answers from what it saw before.
-        tokio::time::sleep(Duration::from_millis(150)).await;
-    }
+    let lane = tokio::spawn(async move { shard.append(&batch).await });
+    // It has its position by then, and rows before that one.
+    until_it_waits_for_a_lock(&mut other).await;
     run(&mut other, "UPDATE journal_position SET stamp = 5 WHERE journal_partition = 0").await;
     let failed = lane.await.unwrap().unwrap_err();
     assert_eq!(failed.class, Class::Transient, "{}", failed.source);
@@ -126,22 +129,28 @@ async fn after_a_deadlock_nothing_is_committed() {
 async fn a_transaction_of_a_writer_that_froze_ends_by_itself() {
     let fixture = Fixture::mysql().await;
     fixture.shard().await;
-    fixture.refuse_name("poison").await;
-    let limits = Limits::of_statement(Duration::from_millis(1_500));
+    let limits = Limits::of_statement(Duration::from_secs(3));
     let mut frozen = Shard::connect_within(&fixture.address, &identity(), limits).await.unwrap();
     let mut next = Shard::connect_within(&fixture.address, &identity(), limits).await.unwrap();
-    // Its transaction is open, and it says nothing more.
-    let bury = async |_: &[RefusedRow]| {
-        let began = Instant::now();
-        while let Err(refused) = next.append(&numbered(0, 5), no_burial).await {
-            assert_eq!(refused.class, Class::Transient, "{refused}: {}", refused.source);
-            assert!(began.elapsed() < Duration::from_secs(30), "the frozen writer keeps its lock for ever");
-        }
-        // Not at once: for so long it may have been at work.
-        assert!(began.elapsed() > Duration::from_secs(1), "{:?}", began.elapsed());
-        Ok(())
-    };
-    let failed = frozen.append(&named(0, ["a", "poison"]), bury).await.unwrap_err();
+    let mut other = fixture.mysql_connection().await;
+    let locked = at(0, 2).event(0).get();
+    run(&mut other, &format!("BEGIN; INSERT INTO person VALUES ('42', {locked}, 'not ours', '')")).await;
+    let batch = numbered(0, 2);
+    let mut transaction = Box::pin(frozen.append(&batch));
+    tokio::select! {
+        done = &mut transaction => panic!("it waits for a row: {done:?}"),
+        () = until_it_waits_for_a_lock(&mut other) => {}
+    }
+    // Its transaction is open, and nobody goes on with it.
+    run(&mut other, "ROLLBACK").await;
+    let began = Instant::now();
+    while let Err(refused) = next.append(&numbered(0, 5)).await {
+        assert_eq!(refused.class, Class::Transient, "{refused}: {}", refused.source);
+        assert!(began.elapsed() < Duration::from_secs(30), "the frozen writer keeps its lock for ever");
+    }
+    // Not at once: for so long it may have been at work.
+    assert!(began.elapsed() > Duration::from_secs(1), "{:?}", began.elapsed());
+    let failed = transaction.await.unwrap_err();
     assert_eq!(failed.class, Class::Transient, "{failed}: {}", failed.source);
     let mut reader = fixture.connect().await;
     assert_eq!((stored(&mut reader).await, names(&mut reader).await.len()), (5, 5));
@@ -155,16 +164,16 @@ async fn a_killed_server_is_transient_and_has_kept_what_was_committed() {
     let address = server.address("shard");
     register(&address, &identity(), &[at(0, 0)]).await.unwrap();
     let mut shard = Shard::connect(&address, &identity()).await.unwrap();
-    shard.append(&numbered(0, 10), no_burial).await.unwrap();
+    append(&mut shard, &numbered(0, 10)).await;
     server.kill();
-    let failed = shard.append(&numbered(10, 10), no_burial).await.unwrap_err();
+    let failed = shard.append(&numbered(10, 10)).await.unwrap_err();
     assert_eq!(failed.class, Class::Transient, "{failed}: {}", failed.source);
     let refused = Shard::connect(&address, &identity()).await.err().expect("the server is gone");
     assert_eq!((refused.class, refused.operation), (Class::Transient, Operation::Connect));
     server.restart().await.unwrap();
     let mut shard = Shard::connect(&address, &identity()).await.unwrap();
     assert_eq!(stored(&mut shard).await, 10);
-    shard.append(&numbered(10, 10), no_burial).await.unwrap();
+    append(&mut shard, &numbered(10, 10)).await;
     assert_eq!(names(&mut shard).await.len(), 20);
 }
 

@@ -8,7 +8,7 @@ use sqlx::{ConnectOptions, Executor, postgres::PgConnectOptions};
 
 use crate::{
     postgres_server::Postgres,
-    support::{Fixture, at, identity, names, no_burial, numbered, stored},
+    support::{Fixture, append, at, identity, names, numbered, stored},
 };
 
 fn postgres_options(address: &ShardAddress) -> PgConnectOptions {
@@ -59,15 +59,15 @@ async fn a_killed_server_is_transient_and_has_kept_what_was_committed() {
     let address = server.address("shard");
     register(&address, &identity(), &[at(0, 0)]).await.unwrap();
     let mut shard = Shard::connect(&address, &identity()).await.unwrap();
-    shard.append(&numbered(0, 10), no_burial).await.unwrap();
+    append(&mut shard, &numbered(0, 10)).await;
     server.kill();
-    let failed = shard.append(&numbered(10, 10), no_burial).await.unwrap_err();
+    let failed = shard.append(&numbered(10, 10)).await.unwrap_err();
     assert_eq!(failed.class, Class::Transient, "{failed}: {}", failed.source);
     assert_eq!(refusal(&address).await.0, Class::Transient);
     server.restart().await.unwrap();
     let mut shard = Shard::connect(&address, &identity()).await.unwrap();
     assert_eq!(stored(&mut shard).await, 10);
-    shard.append(&numbered(10, 10), no_burial).await.unwrap();
+    append(&mut shard, &numbered(10, 10)).await;
     assert_eq!(names(&mut shard).await.len(), 20);
 }
 
@@ -78,7 +78,7 @@ async fn a_read_only_server_is_transient() {
     let database = &fixture.address.database;
     fixture.admin(&format!("ALTER DATABASE {database} SET default_transaction_read_only = on")).await;
     let mut shard = fixture.connect().await;
-    let failed = shard.append(&numbered(0, 1), no_burial).await.unwrap_err();
+    let failed = shard.append(&numbered(0, 1)).await.unwrap_err();
     assert_eq!(failed.class, Class::Transient, "{failed}: {}", failed.source);
 }
 
@@ -92,7 +92,7 @@ async fn a_row_that_a_trigger_swallows_is_an_invariant() {
              CREATE TRIGGER swallow BEFORE INSERT ON person FOR EACH ROW EXECUTE FUNCTION swallow()",
         )
         .await;
-    let failed = shard.append(&numbered(0, 5), no_burial).await.unwrap_err();
+    let failed = shard.append(&numbered(0, 5)).await.unwrap_err();
     assert_eq!(failed.class, Class::Invariant);
     assert_eq!(stored(&mut fixture.connect().await).await, 0);
 }
@@ -113,8 +113,8 @@ async fn a_small_batch_is_one_statement_and_a_large_one_a_copy() {
                  FOR EACH STATEMENT EXECUTE FUNCTION note()",
         )
         .await;
-    shard.append(&numbered(0, 5), no_burial).await.unwrap();
-    shard.append(&numbered(5, 1_000), no_burial).await.unwrap();
+    append(&mut shard, &numbered(0, 5)).await;
+    append(&mut shard, &numbered(5, 1_000)).await;
     let mut connection = postgres_options(&fixture.address).connect().await.unwrap();
     let seen: Vec<(String, i64)> =
         sqlx::query_as("SELECT statement, rows FROM seen ORDER BY rows").fetch_all(&mut connection).await.unwrap();
@@ -136,7 +136,7 @@ async fn a_writer_that_went_silent_in_the_middle_of_its_rows_is_ended_by_the_nex
     let mut shard = Shard::connect_within(&fixture.address, &identity(), limits).await.unwrap();
     let began = std::time::Instant::now();
     let mut refusals = 0;
-    while let Err(refused) = shard.append(&numbered(0, 5), no_burial).await {
+    while let Err(refused) = shard.append(&numbered(0, 5)).await {
         assert_eq!(refused.class, Class::Transient, "{refused}: {}", refused.source);
         refusals += 1;
         assert!(began.elapsed() < Duration::from_secs(30), "the silent session holds its lock for ever");

@@ -3,7 +3,7 @@
 use sluice_model::Partition;
 use sluice_shard::{Class, Identity, Operation, Shard, ShardError, StoredPosition, journal_of, rebind};
 
-use crate::support::{Fixture, at, identity, names, no_burial, numbered, stored};
+use crate::support::{Fixture, append, at, identity, names, numbered, stored};
 
 fn anew() -> Identity {
     Identity { journal_id: "journal-2".into(), ..identity() }
@@ -22,7 +22,7 @@ async fn connect_error(fixture: &Fixture, identity: &Identity) -> ShardError {
 }
 
 pub(crate) async fn a_shard_is_given_over_and_goes_on_beyond_and_its_rows_stay(fixture: &Fixture) {
-    fixture.shard().await.append(&numbered(0, 3), no_burial).await.unwrap();
+    append(&mut fixture.shard().await, &numbered(0, 3)).await;
     given_over(fixture, &[after(0, 50), after(2, 7)]).await.unwrap();
     let refused = connect_error(fixture, &identity()).await;
     assert_eq!((refused.class, refused.operation), (Class::Configuration, Operation::VerifyIdentity));
@@ -32,12 +32,12 @@ pub(crate) async fn a_shard_is_given_over_and_goes_on_beyond_and_its_rows_stay(f
     let untouched = |p| StoredPosition { position: at(p, 0), stamp: 0 };
     let expected = [after(0, 50), untouched(1), after(2, 7), untouched(3)];
     assert_eq!(positions, expected.map(|stored| (stored.position.partition(), stored)).into());
-    shard.append(&numbered(50, 2), no_burial).await.unwrap();
+    append(&mut shard, &numbered(50, 2)).await;
     assert_eq!((names(&mut shard).await.len(), stored(&mut shard).await), (5, 52));
 }
 
 pub(crate) async fn a_shard_of_a_third_journal_or_name_is_refused_and_stays_as_it_is(fixture: &Fixture) {
-    fixture.shard().await.append(&numbered(0, 3), no_burial).await.unwrap();
+    append(&mut fixture.shard().await, &numbered(0, 3)).await;
     let third = Identity { journal_id: "journal-3".into(), ..identity() };
     let other = |identity: Identity| Identity { shard: "beta".into(), ..identity };
     for (from, to) in [(third, anew()), (other(identity()), other(anew()))] {
@@ -49,13 +49,13 @@ pub(crate) async fn a_shard_of_a_third_journal_or_name_is_refused_and_stays_as_i
 }
 
 pub(crate) async fn giving_over_again_changes_nothing_and_never_takes_a_position_back(fixture: &Fixture) {
-    fixture.shard().await.append(&numbered(0, 3), no_burial).await.unwrap();
+    append(&mut fixture.shard().await, &numbered(0, 3)).await;
     given_over(fixture, &[after(0, 2)]).await.unwrap();
     let mut shard = Shard::connect(&fixture.address, &anew()).await.unwrap();
     let kept = StoredPosition { position: at(0, 3), stamp: 1_003 };
     assert_eq!(shard.positions().await.unwrap()[&Partition::new(0)], kept);
     given_over(fixture, &[after(0, 9)]).await.unwrap();
-    shard.append(&numbered(9, 1), no_burial).await.unwrap();
+    append(&mut shard, &numbered(9, 1)).await;
     // Once more, by somebody who knows nothing of that; and to the journal that it belongs to already.
     given_over(fixture, &[after(0, 9)]).await.unwrap();
     rebind(&fixture.address, &anew(), &anew(), &[after(0, 9), after(1, 4)]).await.unwrap();
@@ -66,9 +66,9 @@ pub(crate) async fn giving_over_again_changes_nothing_and_never_takes_a_position
 
 pub(crate) async fn a_lane_that_was_connected_before_cannot_store_at_its_old_position(fixture: &Fixture) {
     let mut lane = fixture.shard().await;
-    lane.append(&numbered(0, 3), no_burial).await.unwrap();
+    append(&mut lane, &numbered(0, 3)).await;
     given_over(fixture, &[after(0, 9)]).await.unwrap();
-    let refused = lane.append(&numbered(3, 2), no_burial).await.unwrap_err();
+    let refused = lane.append(&numbered(3, 2)).await.unwrap_err();
     assert_eq!(refused.class, Class::PositionMoved);
     let mut shard = Shard::connect(&fixture.address, &anew()).await.unwrap();
     assert_eq!((names(&mut shard).await.len(), stored(&mut shard).await), (3, 9));

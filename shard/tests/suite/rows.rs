@@ -6,7 +6,7 @@ use futures::{StreamExt, TryStreamExt};
 use sluice_model::{Person, Rows};
 use sluice_shard::{Batch, Counts, StoredRow};
 
-use crate::support::{Fixture, at, customer, names, no_burial, numbered, step, stored};
+use crate::support::{Fixture, append, at, customer, names, numbered, step, stored};
 
 pub(crate) async fn awkward_text_survives(fixture: &Fixture) {
     let mut shard = fixture.shard().await;
@@ -37,7 +37,7 @@ pub(crate) async fn awkward_text_survives(fixture: &Fixture) {
         let person = Person { name: (*text).into(), address: texts[texts.len() - 1 - index].into() };
         rows.push(&customer("42"), at(0, 1).event(index), &person);
     }
-    shard.append(&Batch { rows, advances: vec![step(0, 0, 1)] }, no_burial).await.unwrap();
+    append(&mut shard, &Batch { rows, advances: vec![step(0, 0, 1)] }).await;
     let read = shard.customer_rows(&customer("42"), None, 100).await.unwrap();
     let expected = texts.iter().enumerate().map(|(index, text)| StoredRow {
         customer_id: "42".into(),
@@ -54,7 +54,7 @@ pub(crate) async fn customers_that_differ_in_case_are_two(fixture: &Fixture) {
     for id in ["abc", "ABC"] {
         rows.push(&customer(id), at(0, 1).event(0), &Person { name: id.into(), address: "".into() });
     }
-    shard.append(&Batch { rows, advances: vec![step(0, 0, 1)] }, no_burial).await.unwrap();
+    append(&mut shard, &Batch { rows, advances: vec![step(0, 0, 1)] }).await;
     for id in ["abc", "ABC"] {
         let read = shard.customer_rows(&customer(id), None, 10).await.unwrap();
         assert_eq!(read.iter().map(|row| row.name.as_str()).collect::<Vec<_>>(), [id]);
@@ -65,9 +65,9 @@ pub(crate) async fn customers_that_differ_in_case_are_two(fixture: &Fixture) {
 
 pub(crate) async fn ten_thousand_rows_go_in_one_batch(fixture: &Fixture) {
     let mut shard = fixture.shard().await;
-    shard.append(&numbered(0, 10_000), no_burial).await.unwrap();
+    append(&mut shard, &numbered(0, 10_000)).await;
     // An odd number of rows, over the same connection: the buffers of the first batch are used again.
-    shard.append(&numbered(10_000, 1_234), no_burial).await.unwrap();
+    append(&mut shard, &numbered(10_000, 1_234)).await;
     assert_eq!(stored(&mut shard).await, 11_234);
     let names = names(&mut shard).await;
     assert_eq!(names.len(), 11_234);
@@ -85,7 +85,7 @@ pub(crate) async fn a_customers_rows_come_in_pages_in_order_of_id(fixture: &Fixt
         rows.push(&customer("42"), at(0, 1).event(index), &person);
         rows.push(&customer("43"), at(0, 2).event(index), &person);
     }
-    shard.append(&Batch { rows, advances: vec![step(0, 0, 2)] }, no_burial).await.unwrap();
+    append(&mut shard, &Batch { rows, advances: vec![step(0, 0, 2)] }).await;
     let (mut after, mut pages) = (None, Vec::new());
     loop {
         let page = shard.customer_rows(&customer("42"), after, 10).await.unwrap();
@@ -99,7 +99,7 @@ pub(crate) async fn a_customers_rows_come_in_pages_in_order_of_id(fixture: &Fixt
 pub(crate) async fn ids_and_counts_show_every_row(fixture: &Fixture) {
     let mut shard = fixture.shard().await;
     assert_eq!(shard.counts().await.unwrap(), Counts { rows: 0, customers: 0 });
-    shard.append(&numbered(0, 2_000), no_burial).await.unwrap();
+    append(&mut shard, &numbered(0, 2_000)).await;
     // One that no journal ever gave, written by hand: it is shown as well.
     fixture.admin("INSERT INTO person VALUES ('by hand', -5, '', '')").await;
     assert_eq!(shard.counts().await.unwrap(), Counts { rows: 2_001, customers: 2 });
@@ -108,14 +108,14 @@ pub(crate) async fn ids_and_counts_show_every_row(fixture: &Fixture) {
     expected.insert(("by hand".into(), -5));
     assert_eq!(ids, expected);
     // The connection is as good as before.
-    shard.append(&numbered(2_000, 1), no_burial).await.unwrap();
+    append(&mut shard, &numbered(2_000, 1)).await;
 }
 
 pub(crate) async fn a_stream_of_ids_may_be_left_half_way(fixture: &Fixture) {
     let mut shard = fixture.shard().await;
-    shard.append(&numbered(0, 5_000), no_burial).await.unwrap();
+    append(&mut shard, &numbered(0, 5_000)).await;
     assert_eq!(shard.ids().take(3).count().await, 3);
-    shard.append(&numbered(5_000, 10), no_burial).await.unwrap();
+    append(&mut shard, &numbered(5_000, 10)).await;
     assert_eq!(shard.counts().await.unwrap().rows, 5_010);
     assert_eq!(stored(&mut fixture.connect().await).await, 5_010);
 }

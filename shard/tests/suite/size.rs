@@ -8,13 +8,13 @@ use std::{
 use sluice_model::{Person, Rows};
 use sluice_shard::{Batch, Flavor, Size};
 
-use crate::support::{Fixture, at, customer, no_burial, numbered, step};
+use crate::support::{Fixture, append, at, customer, numbered, step};
 
 pub(crate) async fn the_size_is_about_right(fixture: &Fixture) {
     let mut shard = fixture.shard().await;
     let empty = shard.size().await.unwrap();
     assert!(empty.rows <= 1, "{empty:?}");
-    shard.append(&numbered(0, 10_000), no_burial).await.unwrap();
+    append(&mut shard, &numbered(0, 10_000)).await;
     match fixture.address.flavor {
         // PostgreSQL's counters come with the end of the session that counted, at the latest.
         Flavor::Postgres => {
@@ -38,7 +38,7 @@ pub(crate) async fn each_customer_is_listed_once(fixture: &Fixture) {
     for (index, name) in names.iter().enumerate() {
         rows.push(&customer(name), at(0, 1).event(index), &Person { name: "n".into(), address: "a".into() });
     }
-    shard.append(&Batch { rows, advances: vec![step(0, 0, 1)] }, no_burial).await.unwrap();
+    append(&mut shard, &Batch { rows, advances: vec![step(0, 0, 1)] }).await;
     fixture.admin("INSERT INTO person VALUES ('by hand', -5, '', '')").await;
     let listed: Vec<_> = shard.all_customers().await.unwrap();
     let expected: BTreeSet<_> = names.into_iter().chain(["by hand".into()]).collect();
@@ -85,6 +85,9 @@ pub(crate) async fn few_customers_of_many_rows_are_listed_without_reading_those(
     let begun = Instant::now();
     assert_eq!(shard.counts().await.unwrap().customers, 10);
     let all = begun.elapsed();
-    println!("{:?}: 10 customers of 200,000 rows in {took:?}; reading all of them took {all:?}", fixture.address.flavor);
+    println!(
+        "{:?}: 10 customers of 200,000 rows in {took:?}; reading all of them took {all:?}",
+        fixture.address.flavor
+    );
     assert!(took * 5 < all, "{took:?} for ten names, {all:?} for all rows");
 }

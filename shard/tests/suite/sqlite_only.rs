@@ -4,7 +4,7 @@ use std::fs;
 
 use sluice_shard::{Class, Shard, register};
 
-use crate::support::{Fixture, at, identity, named, names, no_burial, numbered, stored};
+use crate::support::{Fixture, append, at, identity, named, names, numbered, stored};
 
 #[tokio::test]
 async fn a_missing_file_is_not_made_by_connecting() {
@@ -18,14 +18,14 @@ async fn a_missing_file_is_not_made_by_connecting() {
 async fn a_file_put_in_the_place_of_an_open_one_is_noticed() {
     let fixture = Fixture::sqlite().await;
     let mut shard = fixture.shard().await;
-    shard.append(&numbered(0, 3), no_burial).await.unwrap();
+    append(&mut shard, &numbered(0, 3)).await;
     // An older copy comes back: the same shard, with nothing in it.
     let file = &fixture.address.database;
     for suffix in ["", "-wal", "-shm"] {
         fs::rename(format!("{file}{suffix}"), format!("{file}.old{suffix}")).unwrap();
     }
     register(&fixture.address, &identity(), &[at(0, 0)]).await.unwrap();
-    assert_eq!(shard.append(&numbered(3, 3), no_burial).await.unwrap_err().class, Class::Transient);
+    assert_eq!(shard.append(&numbered(3, 3)).await.unwrap_err().class, Class::Transient);
     assert_eq!(shard.positions().await.unwrap_err().class, Class::Transient);
     assert_eq!(stored(&mut fixture.connect().await).await, 0);
 }
@@ -44,7 +44,7 @@ async fn where_sqlite_ends_the_transaction_by_itself_no_row_goes_in_without_its_
         .await;
     // Good rows before and after it: neither may be there afterwards.
     let batch = named(0, ["a", "b", "c", "poison", "d", "e", "f"]);
-    let failed = shard.append(&batch, no_burial).await.unwrap_err();
+    let failed = shard.append(&batch).await.unwrap_err();
     assert_eq!(failed.class, Class::Transient, "{failed}: {}", failed.source);
     let mut reader = fixture.connect().await;
     assert_eq!((stored(&mut reader).await, names(&mut reader).await.len()), (0, 0));

@@ -11,7 +11,7 @@ use std::{
 use secrecy::ExposeSecret;
 use sluice_model::{CustomerId, Partition, Person, Position, Rows};
 use sluice_shard::{
-    Advance, Batch, CustomerColumn, Flavor, Identity, RefusedRow, Shard, ShardAddress, StoredPosition, register,
+    Advance, Appended, Batch, CustomerColumn, Flavor, Identity, Shard, ShardAddress, StoredPosition, register,
 };
 use sqlx::{
     Connection, MySqlConnection, PgConnection, SqliteConnection, mysql::MySqlConnectOptions,
@@ -206,9 +206,9 @@ pub fn numbered(from: u64, count: u64) -> Batch {
     named(from, names.iter().map(String::as_str))
 }
 
-/// For batches of which nothing is refused.
-pub async fn no_burial(refused: &[RefusedRow]) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    Err(format!("nothing was to be refused, but {refused:?}").into())
+/// Stores a batch of which nothing is refused.
+pub async fn append(shard: &mut Shard, batch: &Batch) {
+    assert_eq!(shard.append(batch).await.unwrap(), Appended::Stored);
 }
 
 /// The stored position of partition 0, as a message number.

@@ -3,12 +3,9 @@
 use std::{path::Path, time::Duration};
 
 use sluice_journal::{
-    Ask, Journal, OpenError, PublishError, Publisher, ReadError, Settings, dead::Grave, publish::max_message_bytes,
-    subject,
+    Ask, Journal, OpenError, PublishError, Publisher, ReadError, Settings, publish::max_message_bytes, subject,
 };
-use sluice_model::{
-    CustomerId, MessageBuilder, Partition, PartitionCount, Person, Place, Position, Reason, Refusal, message::decode,
-};
+use sluice_model::{CustomerId, MessageBuilder, Partition, PartitionCount, Person, Place, Position, message::decode};
 use sluice_testbed::{Process, nats_server::NatsServer};
 
 /// A server whose mapping spreads customers over so many partitions.
@@ -202,30 +199,4 @@ async fn a_full_journal_refuses_and_keeps_what_it_has() {
     }
     let error = publisher.publish(&customer("a"), large, Ask::default()).await.unwrap_err();
     assert!(matches!(error, PublishError::TooLarge { .. }), "{error}");
-}
-
-#[tokio::test]
-async fn an_event_has_one_dead_letter_however_often_it_is_buried() {
-    let folder = tempfile::tempdir().unwrap();
-    let (_server, client) = server(folder.path(), 1).await;
-    let journal = Journal::open(client, &settings(1)).await.unwrap();
-    let dead = journal.dead_letters();
-    let graves: Vec<_> = (0..3)
-        .map(|index| Grave {
-            id: Position::first(Partition::new(0)).event(index),
-            customer: (index > 0).then(|| customer("a")),
-            refusal: Refusal::new(Reason::MalformedJson, "line 1\r\nEvil: header"),
-            subject: "journal.0.person.create.a".to_owned(),
-            stamp: 17,
-            payload: "{".into(),
-        })
-        .collect();
-    for _ in 0..3 {
-        dead.bury(&graves).await.unwrap();
-    }
-    let letters = dead.list().await.unwrap();
-    let seen: Vec<_> = letters.iter().map(|l| (l.id, l.customer.as_str(), l.reason.as_str(), l.stamp)).collect();
-    let id = |index: usize| graves[index].id;
-    let reason = "malformed_json";
-    assert_eq!(seen, [(id(0), "_", reason, 17), (id(1), "a", reason, 17), (id(2), "a", reason, 17)]);
 }

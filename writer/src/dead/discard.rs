@@ -13,6 +13,8 @@ use super::report::Act;
 enum Refused {
     #[error("it has no dead letter; `writer dead list` names those that have")]
     NoLetter,
+    #[error("its dead letter is {letter}, which it has together with other events of its message: name that one")]
+    Shared { letter: EventId },
     #[error("its replay was begun and not finished; finish it with `writer dead replay`, or drop it with --force")]
     Replaying,
     #[error("somebody else has changed it meanwhile; look at it again with `writer dead show`")]
@@ -24,7 +26,11 @@ enum Refused {
 /// # Errors
 /// Where NATS does not answer: give the command again.
 pub async fn one(dead: &DeadLetters, id: EventId, only_show: bool, force: bool) -> anyhow::Result<Act> {
-    let Some(letter) = dead.find(id).await? else { return Ok(Act::refused(id, &Refused::NoLetter)) };
+    let Some(letter) = dead.find(id).await? else {
+        let shared = dead.find_shared(id).await?;
+        let refused = shared.map_or(Refused::NoLetter, |letter| Refused::Shared { letter: letter.id });
+        return Ok(Act::refused(id, &refused));
+    };
     match letter.state {
         State::Dropped => return Ok(Act::dropped_before(id)),
         State::Replayed { new } => return Ok(Act::replayed_before(id, new)),

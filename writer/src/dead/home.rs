@@ -7,8 +7,9 @@ use std::{
 
 use anyhow::Context;
 use sluice_directory::Client;
-use sluice_model::{CustomerId, EventId};
-use sluice_shard::{Identity, Shard, ShardAddress, ShardError, StoredPosition};
+use sluice_journal::DeadLetter;
+use sluice_model::{CustomerId, EventId, MAX_EVENTS};
+use sluice_shard::{Identity, Shard, ShardAddress, ShardError, StoredPosition, StoredRow};
 
 use super::replay::{Refused, Trouble};
 
@@ -30,18 +31,18 @@ impl Homes {
         Self { directory, journal_id, addresses: BTreeMap::new(), connections: HashMap::new() }
     }
 
-    /// The shard that a customer's rows are on, if it has passed the dead event without making a row of it.
+    /// The shard that a customer's rows are on, if it has passed the dead events without making a row of one of them.
     ///
-    /// One that has not passed it may yet make a row of it: what a database refused once (a value, a right) it may take the
+    /// One that has not passed them may yet make rows of them: what a database refused once (a value, a right) it may take the
     /// next time.
     ///
     /// # Errors
     /// A refusal of this event where a replay could double it or leads nowhere; else where the directory does not answer.
-    pub async fn clear(&mut self, customer: &CustomerId, id: EventId) -> Result<String, Trouble> {
+    pub async fn clear(&mut self, customer: &CustomerId, letter: &DeadLetter) -> Result<String, Trouble> {
         let routes = self.directory.read_routes(std::slice::from_ref(customer)).await;
         let route = routes.context("ask the directory (--sharding-mode) for a route")?.into_iter().next().flatten();
         let shard = route.ok_or_else(|| Refused::NotPlaced { customer: customer.clone() })?.shard;
-        let found = tokio::time::timeout(LIMIT, self.ask(&shard, customer, id)).await;
+        let found = tokio::time::timeout(LIMIT, self.ask(&shard, customer, letter)).await;
         let found = found.unwrap_or_else(|_| Err(silent(&shard, anyhow::anyhow!("no answer in time"))));
         if found.is_err() {
             // In doubt about its state: the next question goes over a new one.
@@ -52,24 +53,30 @@ impl Homes {
             return Err(Refused::RowExists { shard }.into());
         }
         match stored {
-            Some(stored) if stored.position >= id.position() => Ok(shard),
+            Some(stored) if stored.position >= letter.id.position() => Ok(shard),
             _ => Err(Refused::NotPassed { shard }.into()),
         }
     }
 
-    /// How far the shard is in the event's partition, and then whether it has the row.
+    /// How far the shard is in the events' partition, and then whether it has a row of one of them.
     async fn ask(
         &mut self,
         name: &str,
         customer: &CustomerId,
-        id: EventId,
+        letter: &DeadLetter,
     ) -> Result<(Option<StoredPosition>, bool), Trouble> {
         let unreadable = |error: ShardError| silent(name, error);
         let shard = self.connection(name).await?;
+        let (id, last) = (letter.id, letter.ids().last().unwrap_or(letter.id));
         let stored = shard.positions().await.map_err(unreadable)?.get(&id.position().partition()).copied();
         let before = EventId::try_from(id.get() - 1).ok();
-        let next = shard.customer_rows(customer, before, 1).await.map_err(unreadable)?;
-        Ok((stored, next.first().is_some_and(|row| row.id == id)))
+        // More rows of one message there cannot be.
+        let most = u32::try_from(MAX_EVENTS).expect("1,024");
+        let rows =
+            shard.customer_rows(customer, before, if last == id { 1 } else { most }).await.map_err(unreadable)?;
+        let is_of_letter =
+            |row: &StoredRow| row.id.position() == id.position() && letter.events.contains(row.id.index());
+        Ok((stored, rows.iter().any(is_of_letter)))
     }
 
     async fn connection(&mut self, name: &str) -> Result<&mut Shard, Trouble> {

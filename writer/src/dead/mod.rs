@@ -56,7 +56,11 @@ async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
 
 async fn show(args: ShowArgs) -> anyhow::Result<ExitCode> {
     let reach = Reach::open(&args.reach).await?;
-    let Some(letter) = reach.dead.find(args.id).await? else {
+    let found = match reach.dead.find(args.id).await? {
+        Some(letter) => Some(letter),
+        None => reach.dead.find_shared(args.id).await?,
+    };
+    let Some(letter) = found else {
         say(&format!("writer dead: event {} has no dead letter; `writer dead list --tombstones` names all", args.id));
         return Ok(ExitCode::from(REFUSED));
     };

@@ -20,6 +20,12 @@ pub enum Refused {
     /// The event is not dead.
     #[error("it has no dead letter; `writer dead list` names those that have")]
     NoLetter,
+    /// It has its letter together with others.
+    #[error("its dead letter is {letter}, which it has together with other events of its message: name that one")]
+    Shared {
+        /// The letter.
+        letter: EventId,
+    },
     /// Somebody dropped it.
     #[error("it was dropped")]
     Dropped,
@@ -42,7 +48,7 @@ pub enum Refused {
         customer: CustomerId,
     },
     /// The row is there.
-    #[error("shard {shard} has its row already, nothing is replayed; drop the dead letter")]
+    #[error("shard {shard} has a row of it already, nothing is replayed; drop the dead letter")]
     RowExists {
         /// Where.
         shard: String,
@@ -105,7 +111,7 @@ impl From<ChangeError> for Trouble {
     }
 }
 
-/// Replays an event, or goes on with a replay that was begun. Done twice, or by two at once, it does nothing twice.
+/// Replays the events of a dead letter, or goes on with a replay that was begun. Done twice, or by two at once, it does nothing twice.
 ///
 /// # Errors
 /// Where NATS or the directory does not answer: give the command again.
@@ -122,7 +128,9 @@ pub async fn one(dead: &DeadLetters, homes: &mut Homes, id: EventId, dry_run: bo
 }
 
 async fn attempt(dead: &DeadLetters, homes: &mut Homes, id: EventId, dry_run: bool) -> Result<Act, Trouble> {
-    let letter = dead.find(id).await.map_err(anyhow::Error::from)?.ok_or(Refused::NoLetter)?;
+    let Some(letter) = dead.find(id).await.map_err(anyhow::Error::from)? else {
+        return Err(without_letter(dead, id).await?.into());
+    };
     let customer = match standing(&letter)? {
         Standing::Replayed(new) => return Ok(Act::replayed_before(id, new)),
         Standing::Open(customer) => customer,
@@ -136,11 +144,11 @@ async fn attempt(dead: &DeadLetters, homes: &mut Homes, id: EventId, dry_run: bo
             return Ok(Act::would_finish(id, new));
         }
         dead.finish(intent, new).await?;
-        return Ok(Act::replayed(id, new));
+        return Ok(Act::replayed(&letter, new));
     }
-    let shard = homes.clear(&customer, id).await?;
+    let shard = homes.clear(&customer, &letter).await?;
     if dry_run {
-        return Ok(Act::would_replay(id, &shard));
+        return Ok(Act::would_replay(&letter, &shard));
     }
     let intent = match begun {
         Some(intent) => intent,
@@ -148,7 +156,13 @@ async fn attempt(dead: &DeadLetters, homes: &mut Homes, id: EventId, dry_run: bo
     };
     let new = store(dead, intent.clone(), &customer).await?;
     dead.finish(&intent, new).await?;
-    Ok(Act::replayed(id, new))
+    Ok(Act::replayed(&letter, new))
+}
+
+/// Why an event that has no letter of its own cannot be replayed.
+async fn without_letter(dead: &DeadLetters, id: EventId) -> anyhow::Result<Refused> {
+    let shared = dead.find_shared(id).await?;
+    Ok(shared.map_or(Refused::NoLetter, |letter| Refused::Shared { letter: letter.id }))
 }
 
 /// What a letter's own state allows.

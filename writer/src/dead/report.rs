@@ -21,6 +21,8 @@ pub struct Line {
     customer: Option<String>,
     reason: String,
     detail: String,
+    /// How many events of its message it stands for.
+    events: usize,
     /// When its message was stored.
     when: String,
     bytes: usize,
@@ -36,6 +38,8 @@ pub struct Shown {
     line: Line,
     position: u64,
     index: usize,
+    /// The indexes of its events, as ranges.
+    indexes: String,
     partition: u16,
     subject: String,
     /// How large it was, where only its beginning was kept.
@@ -67,6 +71,7 @@ impl Line {
             customer: letter.owner().map(|customer| customer.to_string()),
             reason: letter.reason.clone(),
             detail: letter.detail.clone(),
+            events: letter.events.count(),
             when: when(letter.stamp),
             bytes: letter.payload.len(),
             state,
@@ -82,6 +87,7 @@ impl Shown {
             line: Line::new(letter),
             position: letter.id.position().get(),
             index: letter.id.index(),
+            indexes: letter.events.to_string(),
             partition: letter.id.position().partition().number(),
             subject: letter.subject.clone(),
             whole_bytes: letter.whole_bytes,
@@ -90,16 +96,17 @@ impl Shown {
     }
 
     fn text(&self) -> String {
-        let Line { id, customer, reason, detail, when, bytes, state, replayed_as } = &self.line;
+        let Line { id, customer, reason, detail, events, when, bytes, state, replayed_as } = &self.line;
         let customer = customer.as_deref().unwrap_or("nobody's");
         let became = replayed_as.map(|new| format!(", as event {new}")).unwrap_or_default();
         let kept = self.whole_bytes.map(|whole| format!(", the first of {whole}")).unwrap_or_default();
-        let Self { position, index, partition, subject, payload, .. } = self;
+        let Self { position, indexes, partition, subject, payload, .. } = self;
+        let which = if *events == 1 { "index".to_owned() } else { format!("{events} events, of the indexes") };
         let lines = [
             format!("event     {id}"),
             format!("customer  {customer}"),
             format!("reason    {reason}: {detail}"),
-            format!("stored    {when}, partition {partition}, position {position}, index {index}"),
+            format!("stored    {when}, partition {partition}, position {position}, {which} {indexes}"),
             format!("subject   {subject}"),
             format!("state     {state}{became}"),
             format!("bytes     {bytes}{kept}"),
@@ -115,16 +122,24 @@ impl Act {
         Self { id, outcome, replayed_as, detail: detail.to_string() }
     }
 
-    pub(super) fn replayed(id: EventId, new: EventId) -> Self {
-        Self::new(id, "replayed", Some(new), format!("it is event {new} now"))
+    pub(super) fn replayed(letter: &DeadLetter, new: EventId) -> Self {
+        let detail = match letter.events.count() {
+            1 => format!("it is event {new} now"),
+            events => format!("its {events} events are those from {new} on now"),
+        };
+        Self::new(letter.id, "replayed", Some(new), detail)
     }
 
     pub(super) fn replayed_before(id: EventId, new: EventId) -> Self {
         Self::new(id, "replayed_before", Some(new), format!("nothing to do: it is event {new} since an earlier replay"))
     }
 
-    pub(super) fn would_replay(id: EventId, shard: &str) -> Self {
-        Self::new(id, "would_replay", None, format!("{shard} has no row of it"))
+    pub(super) fn would_replay(letter: &DeadLetter, shard: &str) -> Self {
+        let detail = match letter.events.count() {
+            1 => format!("{shard} has no row of it"),
+            events => format!("{shard} has no row of its {events} events"),
+        };
+        Self::new(letter.id, "would_replay", None, detail)
     }
 
     pub(super) fn would_finish(id: EventId, new: EventId) -> Self {
@@ -198,7 +213,7 @@ pub(crate) fn print(output: Output, value: &impl Serialize, text: impl FnOnce() 
 }
 
 fn list_table(lines: &[Line]) -> Table {
-    let mut table = table(&["event", "customer", "reason", "stored", "bytes", "state", "detail"]);
+    let mut table = table(&["event", "events", "customer", "reason", "stored", "bytes", "state", "detail"]);
     for line in lines {
         let customer = line.customer.as_deref().unwrap_or("_");
         // To the second: that is enough for people.
@@ -207,6 +222,7 @@ fn list_table(lines: &[Line]) -> Table {
         let detail = shortened(&harmless(&line.detail));
         table.add_row([
             right(line.id),
+            right(line.events),
             Cell::new(customer),
             Cell::new(&line.reason),
             Cell::new(stored),
@@ -229,8 +245,9 @@ pub(crate) fn right(number: impl Display) -> Cell {
 }
 
 fn described(letter: &DeadLetter) -> String {
-    let bytes = letter.payload.len();
-    format!("customer {}, {}: {} ({bytes} bytes)", letter.customer, letter.reason, shortened(&letter.detail))
+    let (events, bytes) = (letter.events.count(), letter.payload.len());
+    let several = if events == 1 { String::new() } else { format!("{events} events, ") };
+    format!("customer {}, {}: {} ({several}{bytes} bytes)", letter.customer, letter.reason, shortened(&letter.detail))
 }
 
 fn when(stamp: i64) -> String {
@@ -258,17 +275,23 @@ mod tests {
         let long = DeadLetter { detail: "x".repeat(500), ..letter(1, "_", "too_long", State::Replayed { new }) };
         let json = serde_json::to_value(Line::new(&long)).unwrap();
         let expected = serde_json::json!({ "id": "1025", "customer": null, "reason": "too_long", "detail": long.detail,
-            "when": "2023-11-14T22:13:20Z", "bytes": 3, "state": "replayed", "replayed_as": "1033" });
+            "events": 1, "when": "2023-11-14T22:13:20Z", "bytes": 3, "state": "replayed", "replayed_as": "1033" });
         assert_eq!(json, expected);
         let table = list_table(&[Line::new(&long)]).to_string();
         assert!(table.contains("2023-11-14T22:13:20 ") && table.contains("replayed as 1033"), "{table}");
         assert!(!table.contains(&"x".repeat(SHORT)) && table.contains('…'), "{table}");
+
+        let several = DeadLetter { events: "1-3,9".parse().unwrap(), ..letter(1, "42", "too_long", State::Waiting) };
+        let text = Shown::new(&several).text();
+        assert!(text.contains("position 1, 4 events, of the indexes 1-3,9\n"), "{text}");
+        assert!(Act::dropped(&several).detail.contains("(4 events, 3 bytes)"));
 
         let shown = Shown::new(&letter(1, "42", "too_long", State::Waiting));
         let json = serde_json::to_value(&shown).unwrap();
         assert_eq!((&json["payload"], &json["customer"]), (&"{\n\u{1b}".into(), &"42".into()));
         assert_eq!((&json["position"], &json["index"]), (&1.into(), &1.into()));
         let text = shown.text();
-        assert!(text.contains("customer  42") && text.ends_with("{\n\u{fffd}") && !text.contains('\u{1b}'), "{text}");
+        assert!(text.contains("customer  42") && text.contains("position 1, index 1\n"), "{text}");
+        assert!(text.ends_with("{\n\u{fffd}") && !text.contains('\u{1b}'), "{text}");
     }
 }

@@ -44,6 +44,7 @@ pub(super) mod tests {
     pub(in crate::dead) fn letter(index: usize, customer: &str, reason: &str, state: State) -> DeadLetter {
         DeadLetter {
             id: Position::first(Partition::new(0)).event(index),
+            events: [index].into_iter().collect(),
             customer: customer.to_owned(),
             reason: reason.to_owned(),
             detail: "why\u{1b}[2J".to_owned(),

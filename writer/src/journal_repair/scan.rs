@@ -110,7 +110,7 @@ impl<'a> Scan<'a> {
             }
             Home::Refused(customer) => {
                 let refusal = Refusal::new(Reason::UnknownCustomer, router::placed_nowhere(&customer));
-                let graves: Vec<_> = router::refused_events(message, &customer, &refusal).collect();
+                let graves = router::refused_events(message, &customer, &refusal);
                 self.stray(message, &entry, Some(customer), graves).await?;
             }
             Home::Nobody(refusal) => self.stray(message, &entry, None, vec![router::whole(message, refusal)]).await?,
@@ -138,7 +138,7 @@ impl<'a> Scan<'a> {
                 return Ok(());
             }
         }
-        Ok(dead.bury(&graves).await?)
+        Ok(dead.store(&graves).await?)
     }
 
     fn own(&mut self, customer: Option<CustomerId>, message: &Message) {

@@ -156,7 +156,9 @@ impl Carrier<'_> {
         for (partition, work) in decision.works.iter().filter(|(_, work)| work.way == Way::Fill) {
             for Lost { shard, .. } in &work.lost {
                 if stored_of(&now, shard, *partition) != stored_of(before, shard, *partition) {
-                    return Ok(Some(format!("shard {shard} has another stored position of partition {partition} by now")));
+                    return Ok(Some(format!(
+                        "shard {shard} has another stored position of partition {partition} by now"
+                    )));
                 }
             }
         }

@@ -12,7 +12,7 @@ use sluice_shard::Shard;
 use tokio::time::timeout;
 
 use super::{range::PositionRange, task::Task, trouble::Trouble, work::Work};
-use crate::router::Router;
+use crate::router::{LETTERS, Router};
 
 /// A lane this many messages or less from its readers joins them; it reads the rest while its queue fills.
 const JOIN_WITHIN: u64 = 5_000;
@@ -115,7 +115,10 @@ impl Task {
         work: &mut Work,
     ) -> Result<u64, Trouble> {
         let mut read = 0;
-        while read < limit && work.bytes() < self.context.config.lane_queue_bytes {
+        // Dead letters are stored before any row of the transaction is. So each partition has its own share of them: one that is full of
+        // bad events leaves room to the others.
+        let letters = work.letters() + LETTERS;
+        while read < limit && work.bytes() < self.context.config.lane_queue_bytes && work.letters() < letters {
             let after = self.place(partition, work).await?;
             let source = match sources.remove(&partition).filter(|source| source.reader.place() == after) {
                 Some(source) => sources.entry(partition).or_insert(source),
@@ -125,9 +128,17 @@ impl Task {
             let chunk = timeout(READ_LIMIT, source.reader.next_chunk(max)).await;
             let late = || Trouble::Retry(format!("nothing came behind {:?} in time", after.position).into());
             let chunk = chunk.map_err(|_| late())??;
-            source.router.sort(&chunk).await?;
-            if let Some(range) = PositionRange::of(after, &chunk) {
-                work.add(&range, source.router.share_of(self.lane.shard()));
+            let (mut after, mut rest) = (after, &chunk[..]);
+            while !rest.is_empty() {
+                let (part, behind) = rest.split_at(source.router.sort(rest).await?);
+                // Whoever read these positions live may have read another history there.
+                let strays = self.context.journal.dead_letters().store(source.router.strays()).await;
+                strays.map_err(|e| Trouble::Retry(e.into()))?;
+                if let Some(range) = PositionRange::of(after, part) {
+                    work.add(&range, source.router.share_of(self.lane.shard()));
+                    after = range.last();
+                }
+                rest = behind;
             }
             read += chunk.len() as u64;
         }

@@ -4,6 +4,7 @@
 //! - [`work`]: what is in hand, and the lane rule: the one transaction of it that this shard may take.
 //! - [`queue`]: what the readers put in; fed or behind, joining.
 //! - [`task`]: the lane's life: connect, ask the shard how far it is, commit batch after batch; `live`: when.
+//! - `store`: a batch stored whose rows the database may refuse; `pieces`: in which parts.
 //! - `trouble`: why it gives a connection up.
 //! - [`observe`]: what of it is counted.
 //! - [`catch_up`]: a lane that is behind reads for itself, and joins.
@@ -13,8 +14,10 @@
 pub mod catch_up;
 mod live;
 pub mod observe;
+mod pieces;
 pub mod queue;
 pub mod range;
+mod store;
 pub mod task;
 mod trouble;
 pub mod work;

@@ -4,25 +4,20 @@
 //! that question, and the lane reads from the journal what its shard lacks. So nothing that was read, filtered or verified before
 //! is ever stored after: the shard, the journal and the partitions of the worker may all have changed.
 
-use std::{
-    error::Error,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{error::Error, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use sluice_directory::{Client, ShardEntry};
-use sluice_journal::{Journal, ReadError, Verified, Watched, dead::Grave, subject};
-use sluice_model::{Pace, PartitionCount, Person, Place, Reason, Refusal};
+use sluice_journal::{Journal, ReadError, Verified, Watched};
+use sluice_model::{Pace, Place};
 use sluice_service::{Backoff, shutdown::cancelled_within};
-use sluice_shard::{Batch, Class, Identity, Operation, RefusedRow, Shard, ShardError, StoredPosition};
+use sluice_shard::{Batch, Class, Identity, Operation, Shard, ShardError, StoredPosition};
 use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Lane, LaneState, live, observe,
     trouble::Trouble,
-    work::{Prepared, ShardPosition, Stored, Unfit, Work},
+    work::{self, Prepared, ShardPosition, Stored, Unfit, Work},
 };
 use crate::{
     config::LaneConfig,
@@ -269,13 +264,9 @@ impl Task {
         };
         let is_new = !prepared.is_stored();
         if is_new {
-            let begun = Instant::now();
             let rows = prepared.batch.rows.len();
-            self.pace.begun(begun.into_std(), rows, rows);
+            self.pace.begun(Instant::now().into_std(), rows, rows);
             self.store(shard, &mut prepared).await?;
-            observe::committed(&self.lane, rows, begun.elapsed());
-            prepared.committed(&mut self.stored);
-            self.lane.set_stored(&self.stored);
             self.tell(std::mem::take(&mut prepared.watched)).await;
         }
         self.spare = prepared.into_spare();
@@ -303,26 +294,25 @@ impl Task {
         let _ = tokio::time::timeout(TELL_LIMIT, tell).await;
     }
 
-    async fn store(&self, shard: &mut Shard, work: &mut Prepared) -> Result<(), Trouble> {
-        let dead = self.context.journal.dead_letters();
-        if !work.graves.is_empty() {
-            // Acknowledged before the position passes them: a crash in between buries them again, which changes nothing.
-            dead.bury(&work.graves).await.map_err(|e| Trouble::Retry(e.into()))?;
+    /// Stores its dead letters, then its rows and positions.
+    async fn store(&mut self, shard: &mut Shard, prepared: &mut Prepared) -> Result<(), Trouble> {
+        if !prepared.graves.is_empty() {
+            // Acknowledged before the position passes them: a crash in between stores them again, which changes nothing.
+            let dead = self.context.journal.dead_letters();
+            dead.store(&prepared.graves).await.map_err(|e| Trouble::Retry(e.into()))?;
         }
-        let partitions = self.context.journal.partitions();
-        let buried = Mutex::new(Vec::new());
-        let bury = async |refused: &[RefusedRow]| {
-            let graves = refused.iter().filter_map(|row| refused_grave(&work.batch, row, partitions));
-            let graves: Vec<Grave> = graves.collect();
-            dead.bury(&graves).await?;
-            let mut buried = buried.lock().expect("no holder of this lock panics");
-            buried.extend(graves.into_iter().map(|grave| (grave.id, grave.refusal)));
-            Ok(())
-        };
-        let stored = self.in_time("a batch", shard.append(&work.batch, bury)).await;
-        // Whatever came of it: where the answer to the commit is lost, this is known all the same.
-        work.refused(&buried.into_inner().expect("no holder of this lock panics"));
-        stored
+        let (batch, mut watched) = (std::mem::take(&mut prepared.batch), std::mem::take(&mut prepared.watched));
+        let stamp = |position| prepared.stamp(position);
+        prepared.batch = self.store_batch(shard, batch, stamp, &mut watched).await?;
+        prepared.watched = watched;
+        Ok(())
+    }
+
+    /// Notes that a batch is stored.
+    pub(super) fn committed(&mut self, batch: &Batch, took: Duration) {
+        observe::committed(&self.lane, batch.rows.len(), took);
+        work::committed(batch, &mut self.stored);
+        self.lane.set_stored(&self.stored);
     }
 
     /// Bounds what is asked of a shard. A cancelled `COPY` leaves its connection one answer behind, so this may only be used
@@ -338,22 +328,6 @@ impl Task {
             Err(_) => Err(Trouble::Retry(format!("no answer to {what} within {} s", limit.as_secs_f64()).into())),
         }
     }
-}
-
-/// The dead letter of a row that the shard's database refused.
-fn refused_grave(batch: &Batch, refused: &RefusedRow, partitions: PartitionCount) -> Option<Grave> {
-    let row = batch.rows.get(refused.index)?;
-    let customer = row.customer_id.parse().ok();
-    let person = Person { name: row.name.into(), address: row.address.into() };
-    Some(Grave {
-        id: row.id,
-        subject: customer.as_ref().map(|customer| subject::create(partitions, customer)).unwrap_or_default(),
-        customer,
-        refusal: Refusal::new(Reason::RefusedByShard, &refused.detail),
-        // Not known here any more; the position says it to whoever asks the journal.
-        stamp: 0,
-        payload: Bytes::from(serde_json::to_vec(&person).expect("strings are written to memory without fail")),
-    })
 }
 
 /// An error and what caused it, in one line.

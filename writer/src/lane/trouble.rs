@@ -52,9 +52,7 @@ impl From<ReadError> for Trouble {
             ReadError::Interrupted(_) => Self::Retry(error.into()),
             ReadError::Beyond { wanted: at, .. }
             | ReadError::Replaced { position: at, .. }
-            | ReadError::Unrepaired { stored: at, .. } => {
-                Self::Refused(at.partition(), error)
-            }
+            | ReadError::Unrepaired { stored: at, .. } => Self::Refused(at.partition(), error),
             // What is gone from the journal does not come back by trying again.
             ReadError::Trimmed { .. } | ReadError::Gap { .. } => Self::Stop(error.into()),
         }

@@ -7,8 +7,8 @@
 
 use std::collections::BTreeMap;
 
-use sluice_journal::{Watched, dead::Grave, fate::DeadEvent, repair::LeftOut};
-use sluice_model::{EventId, Partition, Place, Position, Refusal, Rows};
+use sluice_journal::{Watched, dead::Grave, repair::LeftOut};
+use sluice_model::{Partition, Place, Position, Rows};
 use sluice_shard::{Advance, Batch, StoredPosition};
 
 use super::range::PositionRange;
@@ -116,6 +116,11 @@ impl Work {
         self.ranges.is_empty()
     }
 
+    /// How many dead letters there are in it.
+    pub fn letters(&self) -> usize {
+        self.graves.len()
+    }
+
     /// Whether somebody waits to be answered about any of it.
     pub fn is_awaited(&self) -> bool {
         self.awaited
@@ -208,31 +213,21 @@ impl Prepared {
         self.ranges.get(&position.partition())?.stamp(position)
     }
 
-    /// Notes that the shard's database refused some of the rows.
-    pub fn refused(&mut self, events: &[(EventId, Refusal)]) {
-        for (id, refusal) in events {
-            let watched = self.watched.iter_mut().find(|watched| watched.position == id.position());
-            if let Some(watched) = watched {
-                watched.dead.push(DeadEvent::new(id.index(), refusal));
-            }
-        }
-    }
-
-    /// Notes the stored positions once it is committed.
-    pub fn committed(&self, stored: &mut Stored) {
-        for advance in &self.batch.advances {
-            if let Some(shard) = stored.get_mut(&advance.partition()) {
-                (shard.stored, shard.repaired) = (advance.to, false);
-            }
-        }
-    }
-
     /// An empty work with the memory of this one.
     pub fn into_spare(self) -> Work {
         let Self { batch: Batch { rows, .. }, graves, watched, ranges } = self;
         let mut spare = Work { rows, graves, watched, awaited: false, ranges };
         spare.clear();
         spare
+    }
+}
+
+/// Notes the stored positions once a batch is committed.
+pub fn committed(batch: &Batch, stored: &mut Stored) {
+    for advance in &batch.advances {
+        if let Some(shard) = stored.get_mut(&advance.partition()) {
+            (shard.stored, shard.repaired) = (advance.to, false);
+        }
     }
 }
 
@@ -359,7 +354,7 @@ mod tests {
         at.get_mut(&Partition::new(0)).unwrap().repaired = true;
         let prepared = work(5, 9).prepare(&at).unwrap();
         assert_eq!(prepared.batch.advances[0].from, place(0, 5, 1));
-        prepared.committed(&mut at);
+        committed(&prepared.batch, &mut at);
         assert_eq!(at[&Partition::new(0)], shard(place(0, 9, 0)));
     }
 

@@ -4,15 +4,22 @@
 //! since it was asked for. Each reader therefore has a router of its own, and one that starts elsewhere starts with an
 //! empty cache.
 
+pub mod bad;
 pub mod cache;
 
 use std::collections::HashSet;
 
+use bytes::Bytes;
 use sluice_directory::{Client, DirectoryError, RouteAnswer};
-use sluice_journal::{Message, Watched, dead::Grave, fate::DeadEvent};
+use sluice_journal::{Message, Watched, dead::Grave};
 use sluice_model::{CustomerId, PartitionCount, Position, Reason, Refusal, Rows, message};
 
-use self::cache::Cache;
+use self::{bad::BadEvents, cache::Cache};
+
+/// Sorting a chunk ends with the message that brings its dead letters to this number. Lower: chunks of bad events cost more rounds.
+/// Higher: the rows behind them wait for that many letters, and a lane's queue overshoots its bound by their memory (each of them has
+/// at most 2 KB beside what stands in its message).
+pub const LETTERS: usize = 64;
 
 /// A shard, by its place in [`Router::shares`].
 type ShardIndex = usize;
@@ -84,26 +91,36 @@ impl Router {
         self.shares.iter_mut().find(|share| share.shard == shard)
     }
 
-    /// Sorts a chunk; what the last one left in the shares is removed first.
+    /// Sorts the first messages of a chunk, at least one, and gives their number: all of them, unless there are many dead letters among
+    /// them. What the last chunk left in the shares is removed first.
     ///
     /// # Errors
     /// Where a customer is not known here and the directory does not answer. Nothing is guessed: no position may pass an
     /// event whose shard is not known, so the caller asks again until there is an answer.
-    pub async fn sort(&mut self, chunk: &[Message]) -> Result<(), DirectoryError> {
+    pub async fn sort(&mut self, chunk: &[Message]) -> Result<usize, DirectoryError> {
         self.clear();
         let customers: Vec<_> = chunk.iter().map(|message| message.customer(self.partitions)).collect();
         let refused = self.resolve(chunk, &customers).await?;
-        for (message, customer) in chunk.iter().zip(customers) {
+        for (index, (message, customer)) in chunk.iter().zip(customers).enumerate() {
             match customer {
                 Ok(customer) => self.sort_message(message, customer, &refused),
                 Err(_) if message.is_filler() => {}
                 Err(refusal) => {
-                    self.watched_strays.extend(watched(message, [DeadEvent::new(0, &refusal)]));
-                    self.strays.push(whole(message, refusal));
+                    let letters = [whole(message, refusal)];
+                    self.watched_strays.extend(watched(message, &letters));
+                    self.strays.extend(letters);
                 }
             }
+            if self.letters() >= LETTERS {
+                return Ok(index + 1);
+            }
         }
-        Ok(())
+        Ok(chunk.len())
+    }
+
+    /// Dead letters of the chunk sorted last.
+    fn letters(&self) -> usize {
+        self.strays.len() + self.shares.iter().map(|share| share.graves.len()).sum::<usize>()
     }
 
     fn clear(&mut self) {
@@ -154,10 +171,9 @@ impl Router {
         if refused.contains(&message.position) {
             let customer: CustomerId = customer.parse().expect("a subject's customer was checked");
             let refusal = Refusal::new(Reason::UnknownCustomer, placed_nowhere(&customer));
-            let before = self.strays.len();
-            self.strays.extend(refused_events(message, &customer, &refusal));
-            let events = 0..self.strays.len() - before;
-            self.watched_strays.extend(watched(message, events.map(|index| DeadEvent::new(index, &refusal))));
+            let letters = refused_events(message, &customer, &refusal);
+            self.watched_strays.extend(watched(message, &letters));
+            self.strays.extend(letters);
             return;
         }
         let (customer, index) = self.homes.get(customer).expect("every customer of the chunk was resolved");
@@ -165,19 +181,16 @@ impl Router {
         if self.only.as_ref().is_some_and(|only| *only != share.shard) {
             return;
         }
-        let mut watched = Watched::of(message);
+        let mut bad = BadEvents::new(message, customer);
         for (index, event) in message::events(&message.payload, customer).enumerate() {
             match event.person {
                 Ok(person) => share.rows.push(customer, message.position.event(index), &person),
-                Err(refusal) => {
-                    if let Some(watched) = &mut watched {
-                        watched.dead.push(DeadEvent::new(index, &refusal));
-                    }
-                    share.graves.push(one(message, customer, index, event.json, refusal));
-                }
+                Err(refusal) => bad.push(index, event.json, refusal),
             }
         }
-        share.watched.extend(watched);
+        let letters = bad.into_letters();
+        share.watched.extend(watched(message, &letters));
+        share.graves.extend(letters);
     }
 
     fn index(&mut self, shard: &str) -> ShardIndex {
@@ -189,9 +202,9 @@ impl Router {
 }
 
 /// The message, if somebody wants to hear of it, with its events that are no rows.
-fn watched(message: &Message, dead: impl IntoIterator<Item = DeadEvent>) -> Option<Watched> {
+fn watched(message: &Message, letters: &[Grave]) -> Option<Watched> {
     let mut watched = Watched::of(message)?;
-    watched.dead.extend(dead);
+    letters.iter().for_each(|letter| watched.note_dead(letter.events.clone(), &letter.refusal));
     Some(watched)
 }
 
@@ -201,35 +214,16 @@ pub(crate) fn placed_nowhere(customer: &CustomerId) -> String {
 }
 
 /// The dead letters of a message whose events are all refused.
-pub(crate) fn refused_events<'a>(
-    message: &'a Message,
-    customer: &'a CustomerId,
-    refusal: &'a Refusal,
-) -> impl Iterator<Item = Grave> + 'a {
-    let events = message::events(&message.payload, customer).enumerate();
-    events.map(|(index, event)| one(message, customer, index, event.json, refusal.clone()))
-}
-
-/// The dead letter of one event of a message.
-fn one(message: &Message, customer: &CustomerId, index: usize, json: &[u8], refusal: Refusal) -> Grave {
-    Grave {
-        id: message.position.event(index),
-        customer: Some(customer.clone()),
-        refusal,
-        subject: message.subject.to_string(),
-        stamp: message.stamp,
-        payload: message.payload.slice_ref(json),
+pub(crate) fn refused_events(message: &Message, customer: &CustomerId, refusal: &Refusal) -> Vec<Grave> {
+    let mut bad = BadEvents::new(message, customer);
+    for (index, event) in message::events(&message.payload, customer).enumerate() {
+        bad.push(index, event.json, refusal.clone());
     }
+    bad.into_letters()
 }
 
 /// The dead letter of a message whose subject says nothing that could be done: all its events in one, as if it were one.
 pub(crate) fn whole(message: &Message, refusal: Refusal) -> Grave {
-    Grave {
-        id: message.position.event(0),
-        customer: None,
-        refusal,
-        subject: message.subject.to_string(),
-        stamp: message.stamp,
-        payload: message.payload.clone(),
-    }
+    let (stored, payload) = ((message.subject.as_str(), message.stamp), Bytes::copy_from_slice(&message.payload));
+    Grave::of_event(message.position, 0, None, refusal, stored, payload)
 }

@@ -15,14 +15,9 @@ fn one_person(name: &str) -> MessageBuilder {
 }
 
 fn grave(index: usize) -> Grave {
-    Grave {
-        id: Position::first(Partition::new(0)).event(index),
-        customer: Some("a".parse().unwrap()),
-        refusal: Refusal::new(Reason::MalformedJson, "not JSON"),
-        subject: "journal.0.person.create.a".to_owned(),
-        stamp: 17,
-        payload: "{".into(),
-    }
+    let (refusal, stored) = (Refusal::new(Reason::MalformedJson, "not JSON"), ("journal.0.person.create.a", 17));
+    let position = Position::first(Partition::new(0));
+    Grave::of_event(position, index, Some("a".parse().unwrap()), refusal, stored, "{".into())
 }
 
 #[tokio::test]
@@ -67,7 +62,7 @@ async fn an_event_that_two_bury_at_once_has_one_dead_letter_and_is_listed() {
         let mut both = [false; 2];
         while both != [true; 2] {
             let (one, other) = (grave(index), grave(index));
-            let (first, second) = (async { dead.bury(&[one]).await }, async { dead.bury(&[other]).await });
+            let (first, second) = (async { dead.store(&[one]).await }, async { dead.store(&[other]).await });
             let (first, second) = tokio::join!(first, second);
             both = [both[0] || first.is_ok(), both[1] || second.is_ok()];
         }

@@ -7,7 +7,7 @@ use sluice_shard::StoredPosition;
 
 use super::*;
 use crate::{
-    lane::work::{Prepared, ShardPosition},
+    lane::work::{Prepared, ShardPosition, committed},
     share::Epoch,
 };
 
@@ -141,7 +141,7 @@ impl World {
     fn commit(&mut self, work: Work, fails: bool, heard: bool) {
         let committed = match work.prepare(&self.stored) {
             Ok(prepared) if !fails && self.store(&prepared) && heard => {
-                prepared.committed(&mut self.stored);
+                committed(&prepared.batch, &mut self.stored);
                 true
             }
             _ => false,
@@ -159,7 +159,7 @@ impl World {
             own.add(&range_of(partition, first, last), Some(&mut share_of(partition, first, last)));
             let prepared = own.prepare(&self.stored).unwrap();
             assert!(self.store(&prepared));
-            prepared.committed(&mut self.stored);
+            committed(&prepared.batch, &mut self.stored);
         }
     }
 
