@@ -28,6 +28,7 @@ use crate::{
 
 /// Who answers. A closed set.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "one is made for each connection")]
 pub(crate) enum Server {
     Nats {
         client: async_nats::Client,

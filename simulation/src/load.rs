@@ -10,11 +10,17 @@ use tokio::time::Instant;
 
 use crate::{chance::Chance, oracle::POISON, world::World};
 
+/// The most messages of a flood. More: each seed with one takes seconds.
+const FLOOD_MESSAGES: u64 = 3;
+
 /// Publishes until the time is over.
 pub async fn run(world: World, mut chance: Chance) {
     let plan = world.plan().clone();
     let until = Instant::now() + Duration::from_millis(plan.lasts_ms);
     let mut number = 0;
+    if plan.flood_lines > 0 {
+        tokio::spawn(flood(world.clone(), chance.clone()));
+    }
     while Instant::now() < until && number < plan.events {
         // Some come at once, and then none for a while.
         for _ in 0..chance.magnitude(1, 16) {
@@ -25,13 +31,33 @@ pub async fn run(world: World, mut chance: Chance) {
     }
 }
 
+/// At some moment one publisher sends messages of many lines, none of which can become a row, or all but one.
+async fn flood(world: World, mut chance: Chance) {
+    let plan = world.plan();
+    tokio::time::sleep(Duration::from_millis(chance.between(0, plan.lasts_ms))).await;
+    for number in 0..chance.between(1, FLOOD_MESSAGES) {
+        let customer: CustomerId =
+            format!("c{}", chance.between(1, plan.customers)).parse().expect("a letter and digits");
+        let kind = chance.next();
+        let mut lines: Vec<String> =
+            (0..plan.flood_lines).map(|line| bad_line(kind, &format!("flood {number}.{line}"))).collect();
+        if chance.once_in(2) {
+            lines[0] = format!(r#"{{"name":"good {number}","address":"a"}}"#);
+        }
+        let subject = format!("journal.{}.person.create.{customer}", plan.partitions.of(&customer));
+        let stored = world.server().publish(&subject, HeaderMap::new(), Bytes::from(lines.join("\n")));
+        world.note(&format!("a flood: {subject}, {} lines, is stored at {stored:?}", lines.len()));
+    }
+}
+
 fn publish(world: &World, chance: &mut Chance, number: u64) {
     let plan = world.plan();
     let customer: CustomerId = format!("c{}", chance.between(1, plan.customers)).parse().expect("a letter and digits");
     let partition = plan.partitions.of(&customer);
     let is_bad = chance.once_in(plan.bad_once_in);
     let mut subject = format!("journal.{partition}.person.create.{customer}");
-    let mut lines = if is_bad && chance.once_in(2) { vec![bad_line(chance, number)] } else { Vec::new() };
+    let mut lines =
+        if is_bad && chance.once_in(2) { vec![bad_line(chance.next(), &number.to_string())] } else { Vec::new() };
     if is_bad && lines.is_empty() {
         // Nobody's: a subject that says nothing, or another partition than the customer's.
         if chance.once_in(2) {
@@ -66,8 +92,8 @@ fn publish(world: &World, chance: &mut Chance, number: u64) {
     }
 }
 
-fn bad_line(chance: &mut Chance, number: u64) -> String {
-    match chance.between(0, 2) {
+fn bad_line(kind: u64, number: &str) -> String {
+    match kind % 3 {
         0 => format!(r#"{{"name":"{POISON} {number}","address":"a"}}"#),
         1 => format!(r#"{{"name":"n{number}","address":17}}"#),
         _ => "nonsense".to_owned(),

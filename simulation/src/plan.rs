@@ -44,6 +44,8 @@ pub struct Plan {
     pub odds: Odds,
     /// One event in so many cannot become a row.
     pub bad_once_in: u64,
+    /// How many lines that cannot become rows each of a few messages has; 0 where there are none such.
+    pub flood_lines: u64,
 }
 
 /// The writers' settings that matter here.
@@ -102,6 +104,7 @@ impl Plan {
             faults,
             odds: odds(chance),
             bad_once_in: chance.magnitude(3, 200),
+            flood_lines: if chance.once_in(25) { chance.magnitude(16, 1_024) } else { 0 },
         }
     }
 }

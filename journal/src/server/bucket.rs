@@ -140,7 +140,7 @@ impl Bucket {
     /// Gives the last entry of each key, and from then on every one that is written.
     pub(crate) async fn watch(&self) -> Result<Watch, BoxError> {
         match (&self.store, self.journal.server()) {
-            (Some(store), _) => Ok(Watch::Nats(store.watch_with_history(">").await?)),
+            (Some(store), _) => Ok(Watch::Nats(Box::new(store.watch_with_history(">").await?))),
             #[cfg(debug_assertions)]
             (None, Server::Memory(link)) => {
                 Ok(Watch::Memory(link.consume(&subject::bucket_stream(self.name), 1).await?))
@@ -161,7 +161,7 @@ pub(crate) fn is_removed(entry: &Raw) -> bool {
 
 /// What is written to a bucket, as it is written.
 pub(crate) enum Watch {
-    Nats(kv::Watch),
+    Nats(Box<kv::Watch>),
     #[cfg(debug_assertions)]
     Memory(memory::Consumer),
 }
