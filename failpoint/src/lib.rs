@@ -7,7 +7,7 @@
 //! Ending is [`std::process::abort`]: no destructor runs and no buffer is written, as with `kill -9`, but exactly here.
 //!
 //! `simulated`, of debug builds too, is where the code that runs in a simulation meets it. The time of day and random numbers
-//! that decide anything are taken from here, so that a simulation can give them.
+//! that decide anything are taken from here, and limits that no simulation would reach as they are, so that it can give them.
 
 #[cfg(debug_assertions)]
 pub mod simulated;
@@ -27,6 +27,18 @@ pub fn system_time() -> SystemTime {
         return simulated;
     }
     SystemTime::now()
+}
+
+/// A limit that is only there for speed or memory: `ordinary`, but in a simulation, which may make it so small that it is reached.
+pub fn limit<N: Copy + TryFrom<u64> + TryInto<u64>>(name: &str, ordinary: N) -> N {
+    #[cfg(debug_assertions)]
+    if let Ok(number) = ordinary.try_into()
+        && let Some(Ok(simulated)) = simulated::limit(name, number).map(N::try_from)
+    {
+        return simulated;
+    }
+    let _ = name;
+    ordinary
 }
 
 /// A random number from 0 to 1: what `ordinary` gives, but in a simulation.

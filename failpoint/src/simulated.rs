@@ -47,6 +47,8 @@ pub trait Simulation: Send + Sync {
     fn note(&self, actor: &str, what: &str);
     /// The next number of the seed's sequence.
     fn random(&self) -> u64;
+    /// What a limit of that name is in this simulation: at most what it is otherwise.
+    fn limit(&self, name: &str, ordinary: u64) -> u64;
     /// The time since 1970.
     fn since_epoch(&self) -> Duration;
 }
@@ -88,6 +90,11 @@ pub(crate) fn system_time() -> Option<SystemTime> {
     current().map(|simulation| SystemTime::UNIX_EPOCH + simulation.since_epoch())
 }
 
+/// The simulated limit.
+pub(crate) fn limit(name: &str, ordinary: u64) -> Option<u64> {
+    current().map(|simulation| simulation.limit(name, ordinary))
+}
+
 /// A simulated random number from 0 to 1.
 pub(crate) fn random_unit() -> Option<f64> {
     #[expect(clippy::cast_precision_loss, reason = "53 bits are exact")]
@@ -117,6 +124,9 @@ mod tests {
         fn random(&self) -> u64 {
             u64::MAX
         }
+        fn limit(&self, name: &str, ordinary: u64) -> u64 {
+            ordinary - name.len() as u64
+        }
         fn since_epoch(&self) -> Duration {
             Duration::from_secs(7)
         }
@@ -138,10 +148,10 @@ mod tests {
         install(Some(noted.clone()));
         assert_eq!(now(turn("a", || "reads".to_owned())).outcome, Outcome::Lost);
         note("b", || "writes".to_owned());
-        assert_eq!(crate::random_unit(|| 0.0), 1.0);
+        assert_eq!((crate::random_unit(|| 0.0), crate::limit("four", 10_u64)), (1.0, 6));
         assert_eq!(crate::system_time(), SystemTime::UNIX_EPOCH + Duration::from_secs(7));
         install(None);
         assert_eq!(*noted.0.lock().unwrap(), ["a reads", "b writes"]);
-        assert_eq!(crate::random_unit(|| 0.5), 0.5);
+        assert_eq!((crate::random_unit(|| 0.5), crate::limit("four", 10_usize)), (0.5, 10));
     }
 }

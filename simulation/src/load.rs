@@ -38,7 +38,7 @@ async fn flood(world: World, mut chance: Chance) {
     for number in 0..chance.between(1, FLOOD_MESSAGES) {
         let customer: CustomerId =
             format!("c{}", chance.between(1, plan.customers)).parse().expect("a letter and digits");
-        let kind = chance.next();
+        let kind = chance.draw();
         let mut lines: Vec<String> =
             (0..plan.flood_lines).map(|line| bad_line(kind, &format!("flood {number}.{line}"))).collect();
         if chance.once_in(2) {
@@ -57,7 +57,7 @@ fn publish(world: &World, chance: &mut Chance, number: u64) {
     let is_bad = chance.once_in(plan.bad_once_in);
     let mut subject = format!("journal.{partition}.person.create.{customer}");
     let mut lines =
-        if is_bad && chance.once_in(2) { vec![bad_line(chance.next(), &number.to_string())] } else { Vec::new() };
+        if is_bad && chance.once_in(2) { vec![bad_line(chance.draw(), &number.to_string())] } else { Vec::new() };
     if is_bad && lines.is_empty() {
         // Nobody's: a subject that says nothing, or another partition than the customer's.
         if chance.once_in(2) {

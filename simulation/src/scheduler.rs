@@ -49,6 +49,8 @@ pub struct Scheduler {
     state: Mutex<State>,
     arrived: Notify,
     begun: Instant,
+    /// What the limits depend on.
+    limits: u64,
 }
 
 struct State {
@@ -78,7 +80,8 @@ fn process_of(actor: &str) -> &str {
 
 impl Scheduler {
     /// The scheduler of a seed. Made inside the simulation's runtime.
-    pub fn new(chance: Chance) -> Arc<Self> {
+    pub fn new(mut chance: Chance) -> Arc<Self> {
+        let limits = chance.draw();
         let state = State {
             chance,
             waiting: Vec::new(),
@@ -89,7 +92,7 @@ impl Scheduler {
             odds: Odds::default(),
             history: History::default(),
         };
-        Arc::new(Self { state: Mutex::new(state), arrived: Notify::new(), begun: Instant::now() })
+        Arc::new(Self { state: Mutex::new(state), arrived: Notify::new(), begun: Instant::now(), limits })
     }
 
     /// Lets operations go on, for ever.
@@ -203,7 +206,7 @@ impl State {
     fn verdict(&mut self) -> Verdict {
         let Odds { refused, lost, answer_lost, cut, slow, .. } = self.odds;
         let slow = self.chance.of_ten_thousand(slow);
-        let mut drawn = self.chance.next() % 10_000;
+        let mut drawn = self.chance.draw() % 10_000;
         let cases = [
             (refused, Outcome::Refused),
             (lost, Outcome::Lost),
@@ -245,7 +248,14 @@ impl Simulation for Scheduler {
     }
 
     fn random(&self) -> u64 {
-        self.state().chance.next()
+        self.state().chance.draw()
+    }
+
+    /// Half of the limits are as they are, and the others of any magnitude below.
+    fn limit(&self, name: &str, ordinary: u64) -> u64 {
+        let purpose = name.bytes().fold(7, |purpose: u64, byte| purpose.wrapping_mul(31) + u64::from(byte));
+        let mut chance = Chance::new(self.limits, purpose);
+        if chance.once_in(2) { ordinary } else { chance.magnitude(1, ordinary) }
     }
 
     fn since_epoch(&self) -> Duration {

@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, convert::Infallible, error::Error, sync::Arc, time::Duration};
 
+use sluice_failpoint::limit;
 use sluice_journal::{Journal, Message, ReadError, Reader};
 use sluice_model::{Partition, Place, Position};
 use sluice_service::Backoff;
@@ -54,7 +55,8 @@ struct Beginning {
 /// be read on from (see [`Journal::least_stored`]). `None` while no lane has answered: then there is nobody to read for.
 fn begin(stored: &[Option<Position>], least_stored: Position) -> Option<Beginning> {
     let furthest = stored.iter().flatten().max()?;
-    let carried = |position: &Position| *position >= least_stored && furthest.get() - position.get() <= FAR_MESSAGES;
+    let far = limit("far", FAR_MESSAGES);
+    let carried = |position: &Position| *position >= least_stored && furthest.get() - position.get() <= far;
     // Where nobody can be carried, every lane has been set back further than the journal reaches, and will say so.
     let least = stored.iter().flatten().filter(|position| carried(position)).min();
     let from = least.copied().unwrap_or(least_stored).next();
@@ -198,7 +200,8 @@ impl PartitionReader {
                     continue;
                 }
             };
-            self.deliver(after, &chunk, reader.more() >= AT_HAND, router, patience).await;
+            let more = reader.more() >= limit("at hand", AT_HAND);
+            self.deliver(after, &chunk, more, router, patience).await;
         }
     }
 

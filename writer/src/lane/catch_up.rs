@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use sluice_failpoint::fail_point;
+use sluice_failpoint::{fail_point, limit};
 use sluice_journal::Reader;
 use sluice_model::{Partition, Place, Position};
 use sluice_shard::Shard;
@@ -48,7 +48,7 @@ impl Task {
             targets.retain(|partition, _| self.stored.contains_key(partition));
             sources.retain(|partition, _| self.stored.contains_key(partition));
             let left: u64 = targets.iter().map(|(partition, target)| self.left(*partition, *target)).sum();
-            if joined.is_none() && left <= JOIN_WITHIN {
+            if joined.is_none() && left <= limit("join within", JOIN_WITHIN) {
                 fail_point!("join.before");
                 joined = self.lane.queue().join();
                 fail_point!("join.after");
@@ -62,7 +62,7 @@ impl Task {
                 return Ok(());
             }
             let mut work = Work::default();
-            let mut scan = SCAN;
+            let mut scan = limit("scan", SCAN);
             for (partition, target) in targets {
                 let limit = scan.min(self.left(partition, target));
                 scan -= match self.read(&mut sources, partition, limit, &mut work).await {

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, mem};
 
+use sluice_failpoint::limit;
 use sluice_model::{Partition, Position};
 
 use super::{
@@ -69,7 +70,7 @@ impl Queue {
         (feed.next, feed.more) = (range.last().position.next(), more);
         if feed.fed {
             self.work.add(range, share);
-            if self.work.range_bytes() > RANGES_BYTES {
+            if self.work.range_bytes() > limit("ranges", RANGES_BYTES) {
                 self.go_behind();
             }
         }
@@ -100,7 +101,7 @@ impl Queue {
     /// Whether a transaction should be begun: there is enough, or there are events and somebody waits for them, or no reader has more
     /// at hand. So transactions are large where a journal is full of events, and nobody waits where it is not.
     pub fn is_due(&self) -> bool {
-        let enough = !self.work.is_empty() && self.bytes() >= ENOUGH_BYTES.min(self.limit_bytes / 2);
+        let enough = !self.work.is_empty() && self.bytes() >= limit("enough", ENOUGH_BYTES).min(self.limit_bytes / 2);
         let more = self.partitions.values().any(|feed| feed.fed && feed.more);
         enough || self.has_events() && (self.is_waited_for() || !more)
     }
