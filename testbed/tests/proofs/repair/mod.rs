@@ -144,7 +144,7 @@ fn stores(fleet: &mut Fleet) -> Vec<PathBuf> {
     (0..nodes).map(|node| fleet.folder().join(folder(node)).join("jetstream")).collect()
 }
 
-/// Does something while no NATS server runs.
+/// Does something while no NATS server runs, and waits until the directory is heard again.
 async fn without_nats(fleet: &mut Fleet, work: impl FnOnce()) {
     fleet.nats_nodes().iter_mut().for_each(|node| _ = node.stop());
     work();
@@ -153,6 +153,8 @@ async fn without_nats(fleet: &mut Fleet, work: impl FnOnce()) {
     for node in fleet.nats_nodes() {
         node.wait_ready().await.unwrap();
     }
+    let answers = async || journal(fleet, "show").await.0 != 2;
+    wait::until("the directory answers", LIMIT, answers).await.unwrap();
 }
 
 /// Copies of what the servers keep below here, as it is now.
