@@ -53,17 +53,26 @@ pub(super) fn with_limited_files(options: FleetOptions) -> FleetOptions {
     FleetOptions { writer_under: under.map(str::to_owned).to_vec(), ..options }
 }
 
-/// Lets the table of a PostgreSQL shard grow to the limit, so that the next page is too many: by rows that are deleted again.
-pub(super) async fn prepare(shard: &ShardAddress) {
+/// The customer of rows that only take room.
+pub(super) const FILLER: &str = "filler";
+
+/// Lets the table of a PostgreSQL shard grow to the limit, so that the next page is too many. Four rows fill a page, and leave no room in it.
+/// Gives the number of rows.
+pub(super) async fn prepare(shard: &ShardAddress) -> usize {
+    if shard.flavor != Flavor::Postgres {
+        return 0;
+    }
+    let rows = TABLE_BYTES / 2_000;
+    let columns = "customer_id, id, name, address";
+    let values = format!("'{FILLER}', n, '{FILLER}', repeat('x', 1975)");
+    run(shard, &format!("INSERT INTO person ({columns}) SELECT {values} FROM generate_series(1, {rows}) n")).await;
+    usize::try_from(rows).unwrap()
+}
+
+/// Removes those rows: no event explains them.
+pub(super) async fn remove_filler(shard: &ShardAddress) {
     if shard.flavor == Flavor::Postgres {
-        // Four of them fill a page.
-        let rows = TABLE_BYTES / 2_000;
-        let fill = format!(
-            "ALTER TABLE person SET (autovacuum_enabled = off);
-             INSERT INTO person SELECT 'filler', n, 'filler', repeat('x', 1900) FROM generate_series(1, {rows}) n;
-             DELETE FROM person"
-        );
-        run(shard, &fill).await;
+        run(shard, &format!("DELETE FROM person WHERE customer_id = '{FILLER}'")).await;
     }
 }
 

@@ -16,8 +16,8 @@ use crate::{LIMIT, fleet, repair::publish};
 const EVENTS: usize = 5_000;
 /// Names the number of rounds of each engine; without it, each block has one.
 const ROUNDS: &str = "SLUICE_ROLLING_RESTARTS";
-/// What a writer's log says when a commit has failed.
-const FAILED: &str = "trying the shard again";
+/// What a writer's log says when a commit has failed; the second where no room is taken for a matter of configuration.
+const FAILED: [&str; 2] = ["trying the shard again", "this shard has to be mended; trying again"];
 
 /// Two writers of which one runs between rounds, one shard, and a customer in each of four partitions.
 struct Rolling {
@@ -27,6 +27,8 @@ struct Rolling {
     runs: usize,
     /// Events that were published for each customer, all of them accepted.
     accepted: usize,
+    /// Rows that only take room.
+    filler: usize,
 }
 
 impl Rolling {
@@ -43,7 +45,7 @@ impl Rolling {
         };
         let options = if shards == Flavor::Sqlite { blocked::with_limited_files(options) } else { options };
         let mut fleet = fleet(shards, options).await;
-        blocked::prepare(&fleet.shards()[0].address).await;
+        let filler = blocked::prepare(&fleet.shards()[0].address).await;
         let partitions = fleet.partitions();
         let of = |partition| {
             let mut names = (0..).map(|n| format!("c{n}").parse::<CustomerId>().unwrap());
@@ -51,7 +53,7 @@ impl Rolling {
         };
         let customers: Vec<_> = partitions.all().map(of).collect();
         fleet.writers()[1].stop();
-        let mut rolling = Self { fleet, customers, runs: 0, accepted: 0 };
+        let mut rolling = Self { fleet, customers, runs: 0, accepted: 0, filler };
         rolling.has(0, true).await;
         rolling.publish(1).await;
         rolling.every_row_comes().await;
@@ -85,14 +87,15 @@ impl Rolling {
     }
 
     fn failures(&mut self, writer: usize) -> usize {
-        std::fs::read_to_string(self.fleet.writers()[writer].log()).unwrap().matches(FAILED).count()
+        failures(self.fleet.writers()[writer].log())
     }
 
     /// Waits until a writer's commits have failed so many more times than before.
     async fn fails(&mut self, writer: usize, before: usize, times: usize) {
         let log = self.fleet.writers()[writer].log().to_owned();
-        let failed = async || std::fs::read_to_string(&log).unwrap().matches(FAILED).count() >= before + times;
-        wait::until(&format!("{times} more failures of writer {writer}"), LIMIT, failed).await.unwrap();
+        let failed = async || failures(&log) >= before + times;
+        let seen = wait::until(&format!("{times} more failures of writer {writer}"), LIMIT, failed).await;
+        assert!(seen.is_ok(), "{seen:?}: {}\n{}", self.counts().await, std::fs::read_to_string(&log).unwrap());
     }
 
     /// Blocks the shard, and lets events of all partitions wait for it in the running writer.
@@ -151,7 +154,7 @@ impl Rolling {
     }
 
     async fn every_row_comes(&self) {
-        let all = i64::try_from(self.accepted * self.customers.len()).unwrap();
+        let all = i64::try_from(self.accepted * self.customers.len() + self.filler).unwrap();
         let there = async || rows::count(&self.fleet.shards()[0].address).await.is_ok_and(|shard| shard.rows == all);
         if wait::until("every row", LIMIT, there).await.is_err() {
             panic!(
@@ -166,6 +169,9 @@ impl Rolling {
     async fn rows(&self) -> BTreeMap<(String, String), usize> {
         let mut all = BTreeMap::new();
         let note = |row: rows::Person<'_>| {
+            if row.customer == blocked::FILLER {
+                return;
+            }
             assert_eq!(row.address, format!("{} Street", row.name), "{row:?}");
             *all.entry((row.customer.to_owned(), row.name.to_owned())).or_default() += 1;
         };
@@ -184,6 +190,7 @@ impl Rolling {
     }
 
     async fn every_event_has_one_row(&self) {
+        blocked::remove_filler(&self.fleet.shards()[0].address).await;
         let of_each = |customer: &CustomerId| {
             let name = customer.as_str().to_owned();
             (0..self.accepted).map(move |n| ((name.clone(), n.to_string()), 1))
@@ -193,6 +200,12 @@ impl Rolling {
         let verified = self.fleet.verify().await.unwrap();
         assert!(verified.ok, "{verified:?}");
     }
+}
+
+/// The failed commits that a writer's log tells of.
+fn failures(log: &std::path::Path) -> usize {
+    let log = std::fs::read_to_string(log).unwrap();
+    FAILED.iter().map(|failed| log.matches(failed).count()).sum()
 }
 
 /// How a writer leaves.
