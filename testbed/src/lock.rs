@@ -1,5 +1,6 @@
-//! Another program's transaction, which holds a lock that every lane of a shard needs to write. Reading the shard stays possible, so a
-//! lane that connects anew learns its stored positions, and can store nothing.
+//! Another program's transaction, which holds a lock that every lane of a shard needs to write.
+//! Reading the shard stays possible, so a lane that connects anew learns its stored positions, and
+//! can store nothing.
 
 use std::time::Duration;
 
@@ -24,7 +25,8 @@ pub enum Lock {
 }
 
 impl Lock {
-    /// Takes it; the compiler can prove this future `Send`, as it could not with `raw_sql(..).execute(..)`.
+    /// Takes it; the compiler can prove this future `Send`, as it could not with
+    /// `raw_sql(..).execute(..)`.
     ///
     /// # Errors
     /// Where the database does not answer, or a lane holds it for too long.

@@ -18,7 +18,8 @@ use crate::{
 ///
 /// - PostgreSQL: new sessions may only read, and those of lanes end.
 /// - MariaDB: its whole server, at once.
-/// - SQLite: a copy of the file that may only be read takes its place. What is committed while it is copied is lost with the file.
+/// - SQLite: a copy of the file that may only be read takes its place. What is committed while it
+///   is copied is lost with the file.
 ///
 /// # Errors
 /// Where the database does not answer.
@@ -68,8 +69,8 @@ async fn replace_by_a_copy(shard: &ShardAddress) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Sets the byte of a SQLite file that says which version may write it: a program that knows only lower ones may read it. Unlike a
-/// file's mode this holds for root too.
+/// Sets the byte of a SQLite file that says which version may write it: a program that knows only
+/// lower ones may read it. Unlike a file's mode this holds for root too.
 fn set_write_version(file: &Path, version: u8) -> std::io::Result<()> {
     OpenOptions::new().write(true).open(file)?.write_all_at(&[version], 18)
 }

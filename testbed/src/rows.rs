@@ -1,4 +1,5 @@
-//! A look into a shard from outside: the original's query, asked without any of the code that wrote the rows.
+//! A look into a shard from outside: the original's query, asked without any of the code that wrote
+//! the rows.
 
 use std::collections::BTreeSet;
 

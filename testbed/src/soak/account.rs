@@ -14,9 +14,11 @@ use crate::rows::{self, Person};
 pub struct Account {
     /// Good events that were accepted.
     pub accepted: u64,
-    /// Accepted events that the journal lost afterwards: one row each where their shard had stored them before, or none.
+    /// Accepted events that the journal lost afterwards: one row each where their shard had stored
+    /// them before, or none.
     pub lost: u64,
-    /// Accepted events that were on their way while the journal lost its end, and may be lost with it: one row, or none.
+    /// Accepted events that were on their way while the journal lost its end, and may be lost with
+    /// it: one row, or none.
     pub perhaps_lost: u64,
     /// Good events of unknown outcome.
     pub unknown: u64,
@@ -225,7 +227,8 @@ mod tests {
             }
         }
         ledger.journal_is_gone();
-        // Events 3 and 4 were on their way; event 5 is sent since, and gets the position of event 1.
+        // Events 3 and 4 were on their way; event 5 is sent since, and gets the position of event
+        // 1.
         ledger.send(true, 1, 7);
         ledger.journal_loses_its_end();
         ledger.note(true, 3, 1, Fate::Accepted(at(7)));

@@ -1,7 +1,8 @@
-//! The journal loses its end: its streams on NATS' disk are set back to a copy of some seconds before.
+//! The journal loses its end: its streams on NATS' disk are set back to a copy of some seconds
+//! before.
 //!
-//! Only the journal's own streams go back. Were the dead letters set back too, those of events that the journal kept would be gone with
-//! nothing to tell that they ever were.
+//! Only the journal's own streams go back. Were the dead letters set back too, those of events that
+//! the journal kept would be gone with nothing to tell that they ever were.
 
 use std::{
     path::{Path, PathBuf},
@@ -15,10 +16,12 @@ use sluice_journal::{Journal, Settings};
 use super::ledger::{Cut, Ledger};
 use crate::{Fleet, set_back::copy_folder, wait};
 
-/// How long the load's connection may take to notice that NATS is gone, and the journal to answer again.
+/// How long the load's connection may take to notice that NATS is gone, and the journal to answer
+/// again.
 const LIMIT: Duration = Duration::from_secs(30);
-/// After its connection has noticed, an acknowledgement that came before may take so long until the load has noted it. Shorter: events that
-/// were lost count as accepted since. Longer: every loss takes that much longer.
+/// After its connection has noticed, an acknowledgement that came before may take so long until the
+/// load has noted it. Shorter: events that were lost count as accepted since. Longer: every loss
+/// takes that much longer.
 const NOTED_WITHIN: Duration = Duration::from_millis(500);
 
 /// A copy of the journal's streams.
@@ -51,8 +54,8 @@ impl JournalCopy {
         Ok(Self { folders })
     }
 
-    /// Kills NATS, puts the copies back, starts NATS again, and tells the ledger what the journal kept. `publisher` is the connection that
-    /// the load publishes by.
+    /// Kills NATS, puts the copies back, starts NATS again, and tells the ledger what the journal
+    /// kept. `publisher` is the connection that the load publishes by.
     ///
     /// # Errors
     /// Where NATS does not come back.
@@ -99,7 +102,8 @@ fn entries(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?)
 }
 
-/// The last position of each partition from before that moment: what stands beyond was stored since.
+/// The last position of each partition from before that moment: what stands beyond was stored
+/// since.
 async fn kept(fleet: &Fleet, moment: i64) -> anyhow::Result<Cut> {
     let journal = Journal::open(fleet.nats_client().await?, &Settings::default()).await?;
     let mut cut = Cut::new();

@@ -12,7 +12,8 @@ use sluice_model::{Partition, Position};
 pub enum Fate {
     /// It is under way.
     Sent,
-    /// It was accepted at this position: there has to be a row, unless the journal has lost the position since.
+    /// It was accepted at this position: there has to be a row, unless the journal has lost the
+    /// position since.
     Accepted(Position),
     /// Refused, and surely not stored: there must be no row.
     Refused,
@@ -28,7 +29,8 @@ pub type Cut = BTreeMap<Partition, Position>;
 pub(super) enum Kept {
     /// It has.
     Yes,
-    /// It was sent before a loss that took its position, and acknowledged after that: it was lost, or stored after the loss.
+    /// It was sent before a loss that took its position, and acknowledged after that: it was lost,
+    /// or stored after the loss.
     Perhaps,
     /// It was acknowledged before a loss that took its position.
     No,
@@ -39,7 +41,8 @@ pub(super) enum Kept {
 pub(super) struct Event {
     pub(super) fate: Fate,
     pub(super) customer: u32,
-    /// How often the journal had gone away to lose its end when it was sent, and how often it had lost it when its fate was noted.
+    /// How often the journal had gone away to lose its end when it was sent, and how often it had
+    /// lost it when its fate was noted.
     sent_after: u16,
     noted_after: u16,
 }
@@ -78,12 +81,14 @@ impl Ledger {
         }
     }
 
-    /// Notes that the journal is gone: what is sent from now on is stored after its loss, if at all.
+    /// Notes that the journal is gone: what is sent from now on is stored after its loss, if at
+    /// all.
     pub fn journal_is_gone(&self) {
         self.lock().went += 1;
     }
 
-    /// Notes that the journal loses its end: everything that it acknowledged before has been noted. To be called while it is gone.
+    /// Notes that the journal loses its end: everything that it acknowledged before has been noted.
+    /// To be called while it is gone.
     pub fn journal_loses_its_end(&self) {
         self.lock().losses.push(Cut::new());
     }

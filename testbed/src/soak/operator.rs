@@ -7,7 +7,8 @@ use tokio::{process::Command, task::JoinHandle};
 
 use crate::{Fleet, NatsUser, tool};
 
-/// How long a repair may take to go through. It needs NATS, the directory and every shard, of which some are broken most of the time.
+/// How long a repair may take to go through. It needs NATS, the directory and every shard, of which
+/// some are broken most of the time.
 const LIMIT: Duration = Duration::from_secs(240);
 /// How long to wait before it is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -19,7 +20,8 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// Begins to try `writer journal repair --yes`, again and again until it has nothing more to do; after those under way.
+    /// Begins to try `writer journal repair --yes`, again and again until it has nothing more to
+    /// do; after those under way.
     pub fn repair(&mut self, fleet: &Fleet) {
         let (earlier, program, login) =
             (self.repairing.take(), fleet.program("writer"), fleet.login(NatsUser::Operator));

@@ -1,4 +1,5 @@
-//! The person of a numbered event: the same again whenever it is asked for, so that every column of its row can be compared.
+//! The person of a numbered event: the same again whenever it is asked for, so that every column of
+//! its row can be compared.
 
 use sluice_model::Person;
 
@@ -14,7 +15,7 @@ const LONG_BYTES: usize = 3_000;
 /// The person of the event with that number.
 pub(super) fn person(number: usize) -> Person<'static> {
     let end = ENDS[number % ENDS.len()];
-    let long = if number % LONG_ONE_IN == 0 { "x".repeat(LONG_BYTES) } else { String::new() };
+    let long = if number.is_multiple_of(LONG_ONE_IN) { "x".repeat(LONG_BYTES) } else { String::new() };
     Person { name: format!("n{number}{end}").into(), address: format!("{number} {STREET}{end}{long}").into() }
 }
 

@@ -16,7 +16,8 @@ async fn lanes(shard: &sluice_shard::ShardAddress) -> i64 {
     sqlx::query_scalar(query).fetch_one(&mut connect(shard).await).await.unwrap()
 }
 
-/// Readers wait for the other shard, which answers nothing: the lane has partitions, and nothing has been read yet.
+/// Readers wait for the other shard, which answers nothing: the lane has partitions, and nothing
+/// has been read yet.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lane_whose_shard_is_taken_out_before_any_reader_has_started_leaves_the_shard() {
     let options = FleetOptions {

@@ -1,4 +1,5 @@
-//! The journal lost its end while the writer had something of it in hand, or had read nothing of it yet.
+//! The journal lost its end while the writer had something of it in hand, or had read nothing of it
+//! yet.
 
 use super::*;
 use crate::fleet;
@@ -47,7 +48,8 @@ async fn what_waits_for_its_shard_while_the_journal_loses_it_is_never_stored_in_
     refused(&mut fleet, 1).await;
     std::fs::rename(&away, &database).unwrap();
 
-    // The shard has nothing that the journal lacks: once it is looked at again, all goes on without a repair.
+    // The shard has nothing that the journal lacks: once it is looked at again, all goes on without
+    // a repair.
     let there = async || count(&fleet, "again").await == 80;
     if wait::until("every event that the journal holds", LIMIT, there).await.is_err() {
         let (again, late) = (count(&fleet, "again").await, count(&fleet, "late").await);

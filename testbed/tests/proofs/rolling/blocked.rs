@@ -6,7 +6,8 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOp
 
 use crate::run;
 
-/// What a file of a PostgreSQL server without room may have: a segment of its log fits, and no larger table.
+/// What a file of a PostgreSQL server without room may have: a segment of its log fits, and no
+/// larger table.
 const TABLE_BYTES: u64 = (16 << 20) + 4096;
 /// What a file of a writer may have, such as the log of a SQLite shard.
 const WRITER_FILE_BYTES: u64 = 8 << 20;
@@ -25,8 +26,8 @@ pub(super) enum Block {
 }
 
 impl Block {
-    /// All that can be done to a shard of that engine. A SQLite file does not freeze, and how MariaDB behaves when its files may not
-    /// grow is not known.
+    /// All that can be done to a shard of that engine. A SQLite file does not freeze, and how
+    /// MariaDB behaves when its files may not grow is not known.
     pub(super) fn all(shards: Flavor) -> &'static [Self] {
         match shards {
             Flavor::Postgres => &[Self::Locked, Self::ReadOnly, Self::Full, Self::Frozen],
@@ -46,7 +47,8 @@ pub(super) enum Blocked {
     Frozen,
 }
 
-/// What the fleet's writers need, so that their SQLite files can be full: a limit for each of their files, whose signal they ignore.
+/// What the fleet's writers need, so that their SQLite files can be full: a limit for each of their
+/// files, whose signal they ignore.
 pub(super) fn with_limited_files(options: FleetOptions) -> FleetOptions {
     let limit = format!("--fsize={WRITER_FILE_BYTES}:");
     let under = ["prlimit", &limit, "sh", "-c", "trap '' XFSZ; exec \"$0\" \"$@\""];
@@ -56,8 +58,8 @@ pub(super) fn with_limited_files(options: FleetOptions) -> FleetOptions {
 /// The customer of rows that only take room.
 pub(super) const FILLER: &str = "filler";
 
-/// Lets the table of a PostgreSQL shard grow to the limit, so that the next page is too many. Four rows fill a page, and leave no room in it.
-/// Gives the number of rows.
+/// Lets the table of a PostgreSQL shard grow to the limit, so that the next page is too many. Four
+/// rows fill a page, and leave no room in it. Gives the number of rows.
 pub(super) async fn prepare(shard: &ShardAddress) -> usize {
     if shard.flavor != Flavor::Postgres {
         return 0;
@@ -115,7 +117,8 @@ fn sqlite(shard: &ShardAddress) -> SqliteConnectOptions {
     SqliteConnectOptions::new().filename(&shard.database).busy_timeout(std::time::Duration::from_secs(30))
 }
 
-/// Fills the log of a SQLite shard beyond what a writer's file may have. A snapshot keeps the log from being written over.
+/// Fills the log of a SQLite shard beyond what a writer's file may have. A snapshot keeps the log
+/// from being written over.
 async fn fill(shard: &ShardAddress) -> SqliteConnection {
     let mut snapshot = sqlite(shard).connect().await.unwrap();
     sqlx::raw_sql("BEGIN; SELECT count(*) FROM person").execute(&mut snapshot).await.unwrap();

@@ -1,4 +1,5 @@
-//! Writers that join and leave while a shard takes nothing: work that is in hand may not lose a row when partitions come and go.
+//! Writers that join and leave while a shard takes nothing: work that is in hand may not lose a row
+//! when partitions come and go.
 
 mod blocked;
 
@@ -11,15 +12,17 @@ use sluice_testbed::{Fleet, FleetOptions, rows, wait};
 use self::blocked::{Block, Blocked};
 use crate::{LIMIT, fleet, repair::publish};
 
-/// Events of each customer of a round. A reader that finds so many messages has more at hand, so that a lane gathers: its first transaction
-/// holds events of all partitions.
+/// Events of each customer of a round. A reader that finds so many messages has more at hand, so
+/// that a lane gathers: its first transaction holds events of all partitions.
 const EVENTS: usize = 5_000;
 /// Names the number of rounds of each engine; without it, each block has one.
 const ROUNDS: &str = "SLUICE_ROLLING_RESTARTS";
-/// What a writer's log says when a commit has failed; the second where no room is taken for a matter of configuration.
+/// What a writer's log says when a commit has failed; the second where no room is taken for a
+/// matter of configuration.
 const FAILED: [&str; 2] = ["trying the shard again", "this shard has to be mended; trying again"];
 
-/// Two writers of which one runs between rounds, one shard, and a customer in each of four partitions.
+/// Two writers of which one runs between rounds, one shard, and a customer in each of four
+/// partitions.
 struct Rolling {
     fleet: Fleet,
     customers: Vec<CustomerId>,
@@ -118,15 +121,16 @@ impl Rolling {
         blocked
     }
 
-    /// While the shard takes nothing, another writer joins, so that the first loses partitions, and leaves again, so that they come
-    /// back.
+    /// While the shard takes nothing, another writer joins, so that the first loses partitions, and
+    /// leaves again, so that they come back.
     async fn joined_and_left(&mut self, block: Block, leave: Leave) {
         let (runs, joins) = (self.runs, 1 - self.runs);
         let readable = block != Block::Frozen;
         self.fleet.writers()[joins].restart_unready().unwrap();
         self.has(runs, false).await;
         if readable {
-            // A frozen shard lets nobody connect within a round, so that nothing is tried a second time.
+            // A frozen shard lets nobody connect within a round, so that nothing is tried a second
+            // time.
             let before = self.failures(runs);
             self.fails(runs, before, 2).await;
         }
@@ -240,8 +244,8 @@ async fn a_writer_that_joins_and_leaves_while_a_shard_is_locked_loses_no_row_on_
     joins_and_leaves(Flavor::Mysql).await;
 }
 
-/// The shard is blocked in each way in turn. In every second turn the writers change places before the block ends; in every third one
-/// those that leave are killed.
+/// The shard is blocked in each way in turn. In every second turn the writers change places before
+/// the block ends; in every third one those that leave are killed.
 async fn restarted_again_and_again(shards: Flavor) {
     let blocks = Block::all(shards);
     let rounds = std::env::var(ROUNDS).map_or(blocks.len(), |rounds| rounds.parse().expect("a number of rounds"));
