@@ -71,8 +71,10 @@ impl Bounds {
 /// How a journal that was found sound stands to a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verified {
-    /// Nothing contradicts it: the message is there with that stamp, or is trimmed, or its stamp is not known.
+    /// The message is there with that stamp.
     Held,
+    /// Nothing contradicts it: the message is trimmed, or its stamp is not known.
+    Unseen,
     /// The message is another one, or there is none, and a finished repair accepts that.
     Repaired,
 }
@@ -257,6 +259,19 @@ impl Journal {
         Ok((bounds, info.copies))
     }
 
+    /// Whether a place that was [verified](Self::verify) is of a shard that was restored to before what the journal reaches: see
+    /// [`Journal::least_stored`]. Gives the first position that is kept then.
+    ///
+    /// # Errors
+    /// Where JetStream does not answer.
+    pub async fn cut_off(&self, place: Place, verified: Verified) -> Result<Option<Position>, JournalError> {
+        if verified == Verified::Held {
+            return Ok(None);
+        }
+        let first = self.bounds(place.position.partition()).await?.first;
+        Ok(read::is_cut_off(self, place, first).await?.then_some(first))
+    }
+
     /// Reads a partition on from behind a place; see [`Reader`]. There is no other way to read one: whoever has
     /// read a message says which, and the journal has to hold that one still. [`Bounds::before`] is the place of
     /// who has read nothing.
@@ -292,7 +307,7 @@ impl Journal {
                     Err(error) => Err(ReadError::Interrupted(error.into())),
                 }
             }
-            verified => verified.map(|()| Verified::Held),
+            verified => verified,
         }
     }
 

@@ -3,14 +3,14 @@
 use bytes::Bytes;
 use sluice_model::Position;
 
-use crate::{Bounds, Journal, JournalError, ReadError, leader, server::Raw, subject::stream_name};
+use crate::{Bounds, Journal, JournalError, ReadError, Verified, leader, server::Raw, subject::stream_name};
 
 /// Makes sure that the journal still is the one in which the message at `position` bore this stamp (0: there was none, but the
 /// journal reached it).
-pub(crate) async fn verify(journal: &Journal, position: Position, wanted: i64) -> Result<(), ReadError> {
+pub(crate) async fn verify(journal: &Journal, position: Position, wanted: i64) -> Result<Verified, ReadError> {
     if wanted != 0 {
         match stamp(journal, position).await.map_err(ReadError::interrupted)? {
-            Some(found) if found == wanted => return Ok(()),
+            Some(found) if found == wanted => return Ok(Verified::Held),
             Some(found) => return Err(ReadError::Replaced { position, wanted, found }),
             None => {}
         }
@@ -20,7 +20,7 @@ pub(crate) async fn verify(journal: &Journal, position: Position, wanted: i64) -
     }
     let bounds = journal.bounds(position.partition()).await.map_err(ReadError::interrupted)?;
     if wanted == 0 || position < bounds.first {
-        return Ok(());
+        return Ok(Verified::Unseen);
     }
     Err(ReadError::interrupted(format!("the message at {position:?} could not be fetched")))
 }

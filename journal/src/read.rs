@@ -10,7 +10,7 @@ use bytes::Bytes;
 use sluice_model::{CustomerId, PartitionCount, Place, Position, Refusal};
 
 use crate::{
-    Journal,
+    Journal, JournalError,
     error::BoxError,
     lookup,
     repair::Unrepaired,
@@ -158,7 +158,7 @@ pub(crate) async fn open(journal: &Journal, after: Place) -> Result<Reader, Read
     let from = after.position.next();
     let partition = from.partition();
     let bounds = journal.bounds(partition).await.map_err(ReadError::interrupted)?;
-    if from < bounds.first || is_cut_off(journal, after, bounds.first).await? {
+    if from < bounds.first || is_cut_off(journal, after, bounds.first).await.map_err(ReadError::interrupted)? {
         return Err(ReadError::Trimmed { wanted: from, first: bounds.first });
     }
     if from > bounds.last.next()
@@ -174,12 +174,11 @@ pub(crate) async fn open(journal: &Journal, after: Place) -> Result<Reader, Read
 
 /// Whether a place was trimmed whose message should be there. The trimmer keeps the message at a stored position, so a shard that
 /// stands before it was restored to an older state, and nothing shows which history that is of.
-async fn is_cut_off(journal: &Journal, after: Place, first: Position) -> Result<bool, ReadError> {
+pub(crate) async fn is_cut_off(journal: &Journal, after: Place, first: Position) -> Result<bool, JournalError> {
     if after.stamp == 0 || after.position >= first {
         return Ok(false);
     }
-    let least = journal.least_stored(after.position.partition(), first).await.map_err(ReadError::interrupted)?;
-    Ok(after.position < least)
+    Ok(after.position < journal.least_stored(after.position.partition(), first).await?)
 }
 
 impl Reader {

@@ -60,6 +60,8 @@ pub(super) struct Task {
     owned: u64,
     /// What the shard said last, and what has been committed since.
     pub(super) stored: Stored,
+    /// Whether something failed and nothing was stored since: `/lanes` shows what it was until then.
+    is_in_trouble: bool,
     /// The version of the shard's entry that it is connected by.
     version: Option<u64>,
     /// Memory for the next work.
@@ -72,7 +74,7 @@ pub(super) struct Task {
 pub fn start(lane: Arc<Lane>, context: Context) -> JoinHandle<()> {
     let backoff = Backoff::new(RETRY.0, RETRY.1);
     let (stored, spare, pace) = (Stored::new(), Work::default(), live::pace());
-    let task = Task { lane, context, owned: 0, stored, version: None, spare, pace, backoff };
+    let task = Task { lane, context, owned: 0, stored, is_in_trouble: false, version: None, spare, pace, backoff };
     tokio::spawn(task.run())
 }
 
@@ -103,12 +105,12 @@ impl Task {
                 }
                 Trouble::Retry(error) => {
                     tracing::warn!(shard, error = &*error as &dyn Error, "trying the shard again");
-                    self.lane.set_health(LaneState::Connecting, Some(chain(&*error)));
+                    self.in_trouble(&*error);
                     self.backoff.next_wait()
                 }
                 Trouble::Misconfigured(error) => {
                     tracing::error!(shard, error = &*error as &dyn Error, "this shard has to be mended; trying again");
-                    self.lane.set_health(LaneState::Connecting, Some(chain(&*error)));
+                    self.in_trouble(&*error);
                     // Its address may have changed.
                     let _ = self.context.shards.refresh().await;
                     self.backoff.next_wait()
@@ -137,6 +139,7 @@ impl Task {
                 self.lane.go_behind();
             }
             if self.lane.queue().is_live() {
+                self.is_in_trouble = false;
                 self.lane.set_health(LaneState::Live, None);
                 if self.live(&mut shard).await? {
                     shard.close().await;
@@ -149,7 +152,9 @@ impl Task {
                 // No reader has started yet: they wait to hear from this shard.
                 self.something_new().await;
             } else {
-                self.lane.set_health(LaneState::Behind, None);
+                if !self.is_in_trouble {
+                    self.lane.set_health(LaneState::Behind, None);
+                }
                 self.catch_up(&mut shard).await?;
             }
         }
@@ -211,8 +216,16 @@ impl Task {
                 ShardError::new(Operation::ReadPositions, Class::Configuration, source)
             };
             let stored = *positions.get(partition).ok_or_else(missing)?;
-            if let Some(known) = self.verified(stored, *epoch).await? {
-                self.stored.insert(*partition, known);
+            match self.verified(stored, *epoch).await {
+                Ok(Some(known)) => drop(self.stored.insert(*partition, known)),
+                Ok(None) => {}
+                // Another writer may have gone on meanwhile, and what it stored was trimmed: the shard is asked once more.
+                Err(Trouble::Stop(error)) => {
+                    let now = self.in_time("positions", shard.positions()).await?.get(partition).copied();
+                    let moved = now != Some(stored);
+                    return Err(if moved { Trouble::Moved(error) } else { Trouble::Stop(error) });
+                }
+                Err(trouble) => return Err(trouble),
             }
         }
         self.lane.set_stored(&self.stored);
@@ -224,13 +237,20 @@ impl Task {
     async fn verified(&self, stored: StoredPosition, epoch: Epoch) -> Result<Option<ShardPosition>, Trouble> {
         let (journal, shard) = (&self.context.journal, self.lane.shard());
         let asked = async {
-            let repaired = journal.verify(stored).await? == Verified::Repaired;
+            let verified = journal.verify(stored).await?;
+            if let Some(first) =
+                journal.cut_off(stored, verified).await.map_err(|e| ReadError::Interrupted(e.into()))?
+            {
+                return Err(ReadError::Trimmed { wanted: stored.position.next(), first });
+            }
+            let repaired = verified == Verified::Repaired;
             let left_out = journal.left_out(shard, stored).await?;
             Ok::<_, ReadError>(ShardPosition { stored, epoch, repaired, left_out })
         };
         match asked.await {
             Ok(known) => Ok(Some(known)),
-            Err(error) if error.is_transient() => Err(error.into()),
+            // What is trimmed is this shard's own trouble.
+            Err(error) if error.is_transient() || matches!(error, ReadError::Trimmed { .. }) => Err(error.into()),
             Err(error) => {
                 let why = format!("shard {}: {error}", self.lane.shard());
                 self.context.share.refuse(stored.position.partition(), why);
@@ -308,8 +328,17 @@ impl Task {
         Ok(())
     }
 
+    /// Shows what is wrong, until something is stored again.
+    fn in_trouble(&mut self, error: &dyn Error) {
+        self.is_in_trouble = true;
+        self.lane.set_health(LaneState::Connecting, Some(chain(error)));
+    }
+
     /// Notes that a batch is stored.
     pub(super) fn committed(&mut self, batch: &Batch, took: Duration) {
+        if std::mem::take(&mut self.is_in_trouble) {
+            self.lane.set_health(LaneState::Behind, None);
+        }
         observe::committed(&self.lane, batch.rows.len(), took);
         work::committed(batch, &mut self.stored);
         self.lane.set_stored(&self.stored);
