@@ -15,7 +15,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use sluice_directory::client::memory::MemoryDirectory;
 use sluice_journal::memory::{Stored, Witness as JournalWitness};
-use sluice_model::{EventId, Partition, PartitionCount, Position};
+use sluice_model::{EventId, Indexes, Partition, PartitionCount, Position};
 use sluice_shard::{
     StoredPosition,
     memory::{Commit, Contents, Row, Witness as ShardWitness},
@@ -232,6 +232,27 @@ impl State {
         compare(shard, &wanted, commit)
     }
 
+    /// Notes a dead letter: of one event, or of several of one message.
+    fn letter(&mut self, message: &Stored) -> Result<(), String> {
+        let header = |name: &str| message.headers.get(name).map(|value| value.as_str());
+        let id = message.subject.rsplit('.').next().and_then(|id| id.parse::<EventId>().ok());
+        let id = id.ok_or_else(|| format!("a dead letter of no event: {}", message.subject))?;
+        let events: Indexes = match header("Sluice-Events") {
+            Some(events) => events.parse().map_err(|_| format!("a dead letter of the events {events:?}"))?,
+            None => [id.index()].into_iter().collect(),
+        };
+        let stamp = header("Sluice-Stamp").and_then(|stamp| stamp.parse().ok()).unwrap_or_default();
+        for index in events.iter() {
+            let id = id.position().event(index).get();
+            let before = self.dead.entry(id).or_default().insert(message.subject.clone(), stamp);
+            // One of a message that the journal has lost makes room.
+            if before.is_some_and(|before| before == stamp) {
+                return Err(format!("{} has two dead letters", show(id)));
+            }
+        }
+        Ok(())
+    }
+
     fn check_told(&mut self, subject: &str, payload: &Bytes) -> Result<(), String> {
         let told: Told = serde_json::from_slice(payload).map_err(|e| format!("an answer that is none: {e}"))?;
         let Some((position, stamp)) = self.inboxes.get(subject).copied() else {
@@ -287,15 +308,10 @@ impl JournalWitness for Oracle {
             if let Err(error) = state.past.add(message) {
                 state.broken.push(error);
             }
-        } else if stream == "DEAD" {
-            let id = message.subject.rsplit('.').next().and_then(|id| id.parse().ok());
-            let stamp = message.headers.get("Sluice-Stamp").and_then(|stamp| stamp.as_str().parse().ok());
-            if let Some(id) = id
-                && let letters = state.dead.entry(id).or_default()
-                && letters.insert(message.subject.clone(), stamp.unwrap_or_default()).is_some()
-            {
-                state.broken.push(format!("{} has two dead letters", show(id)));
-            }
+        } else if stream == "DEAD"
+            && let Err(error) = state.letter(message)
+        {
+            state.broken.push(error);
         }
     }
 

@@ -18,12 +18,12 @@ use async_nats::{
 use futures::future::join_all;
 use sluice_failpoint::fail_point;
 
-use super::{DeadLetters, Grave, change::is_overtaken};
+use super::{DeadLetter, DeadLetters, Grave, Kept, change::is_overtaken};
 #[cfg(debug_assertions)]
 use crate::server::StoreError;
 use crate::{
     JournalError,
-    server::Server,
+    server::{Raw, Server},
     subject::{DEAD_STREAM, header},
 };
 
@@ -198,24 +198,13 @@ impl DeadLetters {
             );
             return self.publish_one(letter, there.sequence).await;
         }
-        for missing in self.missing(letter).await? {
+        for missing in missing(letter, there) {
             match self.publish_one(&missing, 0).await {
                 Err(error) if !is_overtaken(&error) => return Err(error),
                 _ => {}
             }
         }
         Ok(())
-    }
-
-    /// The letters that have to be stored for those events that the stored letter of the same id leaves out.
-    async fn missing(&self, letter: &Grave) -> Result<Vec<Grave>, PublishError> {
-        if letter.events.count() == 1 {
-            return Ok(Vec::new());
-        }
-        let found = self.find(letter.id).await;
-        let found = found.map_err(|error| PublishError::with_source(PublishErrorKind::BrokenPipe, error))?;
-        let has = |index: usize| found.as_ref().is_some_and(|found| found.events.contains(index));
-        Ok(letter.each().filter(|one| !has(one.id.index())).collect())
     }
 
     /// Stores a letter where the last message of its subject is the one with this sequence (0: there is none).
@@ -236,6 +225,17 @@ impl DeadLetters {
             },
         }
     }
+}
+
+/// Returns the letters that have to be stored for those events that the stored letter of the same id leaves out.
+fn missing(letter: &Grave, there: Raw) -> Vec<Grave> {
+    if letter.events.count() == 1 {
+        return Vec::new();
+    }
+    let Raw { subject, sequence, headers, payload, .. } = there;
+    let there = DeadLetter::read(Kept { subject: subject.to_string(), sequence, headers }, payload);
+    let has = |index: usize| there.as_ref().is_some_and(|there| there.events.contains(index));
+    letter.each().filter(|one| !has(one.id.index())).collect()
 }
 
 /// Returns how many of the letters, at least one, go into the next window.
