@@ -69,7 +69,6 @@ pub(crate) async fn of_a_hundred_thousand_customers_each_is_listed_once(fixture:
     fill(fixture, 100_000, 1).await;
     let begun = Instant::now();
     let listed = shard.all_customers().await.unwrap();
-    println!("{:?}: 100,000 customers were listed in {:?}", fixture.address.flavor, begun.elapsed());
     assert_eq!(listed.len(), 100_000);
     assert_eq!(listed.into_iter().collect::<BTreeSet<_>>(), (1..=100_000).map(|n| format!("c-{n}")).collect());
     assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
@@ -89,9 +88,5 @@ pub(crate) async fn few_customers_of_many_rows_are_listed_without_reading_those(
     let begun = Instant::now();
     assert_eq!(shard.counts().await.unwrap().customers, 10);
     let all = begun.elapsed();
-    println!(
-        "{:?}: 10 customers of 200,000 rows in {took:?}; reading all of them took {all:?}",
-        fixture.address.flavor
-    );
     assert!(took * 5 < all, "{took:?} for ten names, {all:?} for all rows");
 }
