@@ -144,7 +144,7 @@ fn stores(fleet: &mut Fleet) -> Vec<PathBuf> {
     (0..nodes).map(|node| fleet.folder().join(folder(node)).join("jetstream")).collect()
 }
 
-/// Does something while no NATS server runs, and waits until the directory is heard again.
+/// Does something while no NATS server runs.
 async fn without_nats(fleet: &mut Fleet, work: impl FnOnce()) {
     fleet.nats_nodes().iter_mut().for_each(|node| _ = node.stop());
     work();
@@ -153,8 +153,6 @@ async fn without_nats(fleet: &mut Fleet, work: impl FnOnce()) {
     for node in fleet.nats_nodes() {
         node.wait_ready().await.unwrap();
     }
-    let answers = async || journal(fleet, "show").await.0 != 2;
-    wait::until("the directory answers", LIMIT, answers).await.unwrap();
 }
 
 /// Copies of what the servers keep below here, as it is now.
@@ -174,7 +172,7 @@ async fn copy_journal(fleet: &mut Fleet) -> Older {
     copy(fleet, "").await
 }
 
-/// Puts the copies back, as somebody restores volumes.
+/// Puts the copies back, as somebody restores volumes, and waits until the directory is heard again.
 async fn put_back(fleet: &mut Fleet, Older(copies): Older) {
     let swap = || {
         for (store, copy) in &copies {
@@ -183,6 +181,8 @@ async fn put_back(fleet: &mut Fleet, Older(copies): Older) {
         }
     };
     without_nats(fleet, swap).await;
+    let answers = async || journal(fleet, "show").await.0 != 2;
+    wait::until("the directory answers", LIMIT, answers).await.unwrap();
 }
 
 /// Waits until the writer has refused every partition in which shards have stored what the journal lacks.
