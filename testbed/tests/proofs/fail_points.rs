@@ -58,6 +58,11 @@ fn hasty(shards: Flavor) -> FleetOptions {
     }
 }
 
+/// Messages of a burst that hold one event.
+const SINGLES: i64 = 60;
+/// Events of its last message: more than PostgreSQL gets as one statement, so that its transaction takes all the steps.
+const LARGE: i64 = 300;
+
 /// Events in bursts, with pauses in which lanes are idle: good ones, malformed ones, and ones that a database may refuse.
 struct Bursts {
     stored: Arc<AtomicI64>,
@@ -72,25 +77,27 @@ impl Bursts {
         let (counter, stopped) = (Arc::clone(&stored), stop.clone());
         let task = tokio::spawn(async move {
             while !stopped.is_cancelled() {
-                let burst = (0..60).map(|n| {
+                const GOOD: &str = r#"{"name":"Ada","address":"London"}"#;
+                let burst = (0..=SINGLES).map(|n| {
                     let payload = match n % 20 {
-                        7 => r#"{"name":"no address"}"#,
-                        13 => r#"{"name":"poison","address":"x"}"#,
-                        _ => r#"{"name":"Ada","address":"London"}"#,
+                        _ if n == SINGLES => vec![GOOD; usize::try_from(LARGE).unwrap()].join("\n"),
+                        7 => r#"{"name":"no address"}"#.to_owned(),
+                        13 => r#"{"name":"poison","address":"x"}"#.to_owned(),
+                        _ => GOOD.to_owned(),
                     };
                     context.publish(format!("person.create.{}", n % 9), payload.into())
                 });
                 for ack in futures::future::join_all(burst).await {
                     ack.unwrap().await.unwrap();
-                    counter.fetch_add(1, Ordering::Relaxed);
                 }
+                counter.fetch_add(1, Ordering::Relaxed);
                 tokio::time::sleep(Duration::from_millis(60)).await;
             }
         });
         Self { stored, stop, task }
     }
 
-    /// How many events are stored in all.
+    /// How many bursts are stored in all.
     async fn end(self) -> i64 {
         self.stop.cancel();
         self.task.await.unwrap();
@@ -137,12 +144,12 @@ async fn writer_dies(shards: Flavor, points: &[&str]) {
     die_at(fleet.writer(), points, async || {}).await;
     let address = fleet.shards()[0].address.clone();
     die_at(fleet.writer(), &JOIN, async || lock(&address).await).await;
-    let stored = bursts.end().await;
+    let bursts = bursts.end().await;
     let verified = fleet.verify().await.unwrap();
     assert!(verified.ok, "{verified:?}");
     let dead = i64::try_from(verified.dead_letters).unwrap();
-    let refused = if refuses { 2 } else { 1 };
-    assert_eq!((dead, all_rows(&fleet).await), (stored / 20 * refused, stored - stored / 20 * refused));
+    let bad = SINGLES / 20 * if refuses { 2 } else { 1 };
+    assert_eq!((dead, all_rows(&fleet).await), (bursts * bad, bursts * (SINGLES + LARGE - bad)));
 }
 
 #[tokio::test]

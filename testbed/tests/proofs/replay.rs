@@ -197,3 +197,42 @@ async fn forget_message_ids(journal: &Journal, stored: EventId) {
     config.duplicate_window = Duration::from_millis(100);
     jetstream.update_stream(&config).await.unwrap();
 }
+
+#[tokio::test]
+async fn many_bad_events_of_a_message_have_one_letter_and_are_replayed_once_as_one_message() {
+    const EVENTS: usize = 40;
+    // One of them can never become a row, and the customer is not placed.
+    let lines: Vec<_> = (0..EVENTS).map(|index| if index == 3 { "nonsense" } else { GOOD }).collect();
+    let (fleet, journal) = with(&[("person.create.9", &lines.join("\n"))]).await;
+    let letters = journal.dead_letters();
+    let first = only(&letters, "unknown_customer").await;
+    let (_, listed) = dead(&fleet, "list").await;
+    assert_eq!((&listed[0]["events"], &listed[0]["id"]), (&EVENTS.into(), &first.to_string().into()));
+    // An event in its middle is found, and not replayed or dropped by itself.
+    let inside = first.position().event(17);
+    let (code, shown) = dead(&fleet, &format!("show {inside}")).await;
+    assert_eq!((code, &shown["id"], &shown["indexes"]), (0, &first.to_string().into(), &"0-39".into()));
+    for act in ["replay", "drop --yes"] {
+        let (code, refused) = dead(&fleet, &format!("{act} {inside}")).await;
+        let detail = refused[0]["detail"].as_str().unwrap();
+        assert!(code == 1 && detail.contains(&format!("its dead letter is {first}")), "{refused}");
+    }
+
+    fleet.admin().unwrap().place("9", "shard2").await.unwrap();
+    replayable(&fleet, &first.to_string()).await;
+    for outcome in ["replayed", "replayed_before"] {
+        let (code, report) = dead(&fleet, &format!("replay {first}")).await;
+        assert_eq!((code, &report[0]["outcome"]), (0, &outcome.into()), "{report}");
+    }
+    let rows = i64::try_from(EVENTS).unwrap() - 1;
+    wait::until("its rows", LIMIT, async || all_rows(&fleet).await == rows).await.unwrap();
+    let verified = fleet.verify().await.unwrap();
+    assert!(verified.ok && verified.dead_letters == EVENTS as u64 + 1, "{verified:?}");
+    // The tombstone stands for all of them.
+    let tombstone = letters.find(first).await.unwrap().unwrap();
+    assert!(tombstone.state.is_tombstone() && tombstone.events.count() == EVENTS && tombstone.payload.is_empty());
+    // Dropped as a whole, too.
+    let again = only(&letters, "malformed_json").await;
+    assert_eq!(dead(&fleet, &format!("drop {again} --yes")).await.0, 0);
+    assert!(fleet.verify().await.unwrap().ok);
+}
