@@ -104,6 +104,7 @@ impl Others {
     }
 
     /// The slowest in a hundred of all rows that were published in that time, of the customer with the slowest ones.
+    #[expect(clippy::print_stdout, reason = "the figures are what a reader of the test wants to see")]
     fn slowest(&self, from: Duration, to: Duration) -> Duration {
         let slow = self.0.iter().map(|(customer, arrivals)| {
             let mut seen = arrivals.so_far();
@@ -117,6 +118,7 @@ impl Others {
 }
 
 /// Sends the flood, of messages with so many good events in the middle of each, and looks at the others meanwhile.
+#[expect(clippy::print_stdout, reason = "the figures are what a reader of the test wants to see")]
 async fn nobody_feels_a_flood(good: usize) {
     let lines = std::env::var("FLOOD_LINES").map_or(LINES, |lines| lines.parse().unwrap());
     let messages = lines / LINES_PER_MESSAGE as u64;

@@ -110,7 +110,7 @@ async fn a_letter_that_is_too_large_for_the_server_is_divided_and_none_of_its_li
     let (_server, journal, _) = server(folder.path()).await;
     let dead = journal.dead_letters();
     let large = group(1, "1-1000", 1_040);
-    dead.store(&[large.clone()]).await.unwrap();
+    dead.store(std::slice::from_ref(&large)).await.unwrap();
     let letters = dead.list().await.unwrap();
     let indexes: Vec<_> = letters.iter().map(|letter| letter.events.to_string()).collect();
     assert_eq!(indexes, ["1-500", "501-1000"]);

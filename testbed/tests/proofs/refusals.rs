@@ -34,6 +34,7 @@ async fn progress(address: &sluice_shard::ShardAddress, journal_id: &str) -> i64
     stored.values().map(|stored| i64::try_from(stored.position.get() & ((1 << 44) - 1)).unwrap()).max().unwrap()
 }
 
+#[expect(clippy::print_stdout, reason = "the figures are what a reader of the test wants to see")]
 async fn many_refused_rows_over_a_slow_line(shards: Flavor) {
     let fleet = fleet(shards, FleetOptions { shard_count: 1, ..FleetOptions::default() }).await;
     let (mut fleet, far, proxy) = behind_a_proxy(fleet, 0, "far").await;
