@@ -150,7 +150,7 @@ mod tests {
         #[test]
         fn every_position_is_passed_once_in_order_and_each_row_is_stored_or_refused_once((batch, bad, known) in cases()) {
             let (goal, rows) = (batch.advances.clone(), batch.rows.clone());
-            let stamp = |position: Position| (position.get() % known == 0).then(|| stamp_of(position));
+            let stamp = |position: Position| position.get().is_multiple_of(known).then(|| stamp_of(position));
             let mut pieces = Pieces::new(batch);
             let mut reached = BTreeMap::<Partition, Place>::new();
             let (mut stored, mut left_out, mut attempts) = (Vec::new(), Vec::new(), 0);
