@@ -62,7 +62,8 @@ async fn search(engine: &mut Engine, batch: &Batch, limit: Duration) -> Result<A
         match engine.insert(&batch.rows, range.clone()).await {
             Ok(()) => engine.next_savepoint().await?,
             Err(fault) if fault.class == Class::Data => {
-                engine.undo_failed(range.len()).await?;
+                // Also of a single row, which the statement has undone by itself: it shows whether the transaction still stands.
+                engine.undo_to_savepoint().await?;
                 bisection.refuse(range, || fault.source.to_string());
             }
             Err(fault) => return Err(fault),

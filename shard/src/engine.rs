@@ -122,18 +122,9 @@ impl Engine {
         either!(self, engine => engine.next_savepoint().await)
     }
 
-    /// Undoes what an insert has left behind that failed. On some engines one of a single row leaves nothing behind.
-    pub(crate) async fn undo_failed(&mut self, rows: usize) -> Result<(), Fault> {
-        match self {
-            // A statement that fails is undone by itself; a row is one statement.
-            Self::Mysql(_) | Self::Sqlite(_) if rows == 1 => Ok(()),
-            engine => engine.undo_to_savepoint().await,
-        }
-    }
-
     /// Undoes what was stored since the savepoint, which stays. Fails where the database has ended the transaction (and with it the
     /// savepoint) by itself: nothing may follow then, since a new savepoint could begin a transaction without our positions.
-    async fn undo_to_savepoint(&mut self) -> Result<(), Fault> {
+    pub(crate) async fn undo_to_savepoint(&mut self) -> Result<(), Fault> {
         either!(self, engine => engine.undo_to_savepoint().await)
     }
 

@@ -1,7 +1,7 @@
 //! A shard whose journal was made anew: given over, whole or not at all.
 
 use sluice_model::Partition;
-use sluice_shard::{Class, Identity, Operation, Shard, ShardError, StoredPosition, journal_of, rebind};
+use sluice_shard::{Batch, Class, Identity, Operation, Shard, ShardError, StoredPosition, journal_of, rebind};
 
 use crate::support::{Fixture, append, at, identity, names, numbered, stored};
 
@@ -11,6 +11,13 @@ fn anew() -> Identity {
 
 fn after(partition: u16, n: u64) -> StoredPosition {
     StoredPosition { position: at(partition, n), stamp: 77 }
+}
+
+/// `count` rows behind the position that the shard was given over with.
+fn numbered_after(from: u64, count: u64) -> Batch {
+    let mut batch = numbered(from, count);
+    batch.advances[0].from = after(0, from);
+    batch
 }
 
 async fn given_over(fixture: &Fixture, positions: &[StoredPosition]) -> Result<(), ShardError> {
@@ -32,7 +39,7 @@ pub(crate) async fn a_shard_is_given_over_and_goes_on_beyond_and_its_rows_stay(f
     let untouched = |p| StoredPosition { position: at(p, 0), stamp: 0 };
     let expected = [after(0, 50), untouched(1), after(2, 7), untouched(3)];
     assert_eq!(positions, expected.map(|stored| (stored.position.partition(), stored)).into());
-    append(&mut shard, &numbered(50, 2)).await;
+    append(&mut shard, &numbered_after(50, 2)).await;
     assert_eq!((names(&mut shard).await.len(), stored(&mut shard).await), (5, 52));
 }
 
@@ -55,7 +62,7 @@ pub(crate) async fn giving_over_again_changes_nothing_and_never_takes_a_position
     let kept = StoredPosition { position: at(0, 3), stamp: 1_003 };
     assert_eq!(shard.positions().await.unwrap()[&Partition::new(0)], kept);
     given_over(fixture, &[after(0, 9)]).await.unwrap();
-    append(&mut shard, &numbered(9, 1)).await;
+    append(&mut shard, &numbered_after(9, 1)).await;
     // Once more, by somebody who knows nothing of that; and to the journal that it belongs to already.
     given_over(fixture, &[after(0, 9)]).await.unwrap();
     rebind(&fixture.address, &anew(), &anew(), &[after(0, 9), after(1, 4)]).await.unwrap();
