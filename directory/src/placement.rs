@@ -293,6 +293,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(10_000))]
         #[test]
         fn one_batch_decides_as_its_questions_one_by_one_would(
             questions in prop::collection::vec((0u8..6, prop::option::of(0u64..30)), 0..40), strict: bool,

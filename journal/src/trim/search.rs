@@ -43,6 +43,7 @@ mod tests {
     use super::*;
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(10_000))]
         #[test]
         fn it_is_the_first_that_a_look_at_each_would_find(
             steps in prop::collection::vec(0i64..3, 0..200), moment in -1i64..400, trimmed in 0usize..20,

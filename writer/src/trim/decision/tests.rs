@@ -50,6 +50,7 @@ fn reference(shards: &[ShardCase], first: u64, last: u64, young: u64, newest: u6
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(10_000))]
     #[test]
     fn what_goes_is_what_a_look_at_each_message_would_let_go(
         shards in prop::collection::vec(shard(), 0..5),
