@@ -56,6 +56,8 @@ mod tests {
         let steps = [(at(0, 0), at(0, 5)), (at(3, 7), at(3, 9))];
         check(&batch(&steps, &[at(0, 1), at(0, 5), at(3, 8), at(3, 9)])).unwrap();
         check(&batch(&steps, &[])).unwrap();
+        // A step of nothing is one that changes nothing.
+        check(&batch(&[(at(0, 5), at(0, 5))], &[])).unwrap();
     }
 
     #[test]

@@ -108,4 +108,8 @@ mod tests {
         let mut range = PositionRange::with_stamps(at(4, 40), &[50, 60]).unwrap();
         range.append(&PositionRange::with_stamps(at(6, 61), &[70]).unwrap());
     }
+    #[test]
+    fn a_range_takes_eight_bytes_for_each_of_its_messages() {
+        assert_eq!(PositionRange::with_stamps(at(4, 40), &[50, 60, 70]).unwrap().bytes(), 24);
+    }
 }

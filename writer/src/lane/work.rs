@@ -367,4 +367,12 @@ mod tests {
         let prepared = both.prepare(&stored([place(0, 4, 0), place(1, 0, 0)])).unwrap();
         assert_eq!((sequences(&prepared, 0), sequences(&prepared, 1)), (vec![], vec![1]));
     }
+    #[test]
+    fn what_a_shard_has_already_is_stored_and_what_it_lacks_is_not() {
+        assert!(!work(5, 9).prepare(&stored([place(0, 8, 0)])).unwrap().is_stored());
+        assert!(work(5, 9).prepare(&stored([place(0, 9, 0)])).unwrap().is_stored());
+        let mut emptied = work(5, 9);
+        emptied.clear();
+        assert!(emptied.is_empty() && !emptied.has_events() && emptied.bytes() == emptied.range_bytes());
+    }
 }

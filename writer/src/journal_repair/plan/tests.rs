@@ -463,3 +463,48 @@ fn a_message_older_than_the_one_that_was_stored_there_is_refused() {
     assert!(matches!(plan(&bounds(1, 10), &[fine], &RepairRecord::default(), None, 0), Plan::Repair(_)));
     assert_eq!(at(1).partition(), Partition::new(0));
 }
+
+/// A shard that was registered at its position and has read nothing since.
+fn unread(shard: &str, stored: u64) -> Seen {
+    Seen { shard: shard.to_owned(), stamp: 0, standing: Standing::Sound, cut: None, ..beyond(stored, 0, 0) }
+}
+
+fn lost_of(plan: Plan) -> Vec<(String, Position)> {
+    let Plan::Repair(work) = plan else { panic!("{plan:?}") };
+    work.lost.into_iter().map(|lost| (lost.shard, lost.cut)).collect()
+}
+
+#[test]
+fn a_shard_that_has_read_nothing_skips_what_the_others_skip_if_it_begins_within_that() {
+    let shards = [beyond(100, 6, 10), unread("before", 5), unread("at", 6), unread("within", 7)];
+    let lost = lost_of(plan(&bounds(1, 10), &shards, &RepairRecord::default(), None, 90));
+    assert_eq!(lost, [("s".to_owned(), at(6)), ("within".to_owned(), at(6))]);
+}
+
+#[test]
+fn a_shard_that_has_read_nothing_keeps_its_place_in_an_unfinished_repair() {
+    let lost = Lost { shard: "within".to_owned(), cut: at(4), stored: at(7), stamp: 0 };
+    let shards = [beyond(100, 6, 10), unread("within", 7)];
+    let mut record = RepairRecord::default();
+    record.begin(vec![lost], Way::Fill);
+    let found = lost_of(plan(&bounds(1, 10), &shards, &record, None, 90));
+    assert_eq!(found, [("s".to_owned(), at(6)), ("within".to_owned(), at(4))]);
+}
+
+#[test]
+fn fillers_may_take_all_the_room_that_there_is_and_a_repair_that_lost_its_copies_is_done_again() {
+    let exact = Bounds { max_bytes: Some(1_000 + 90 * FILLER_BYTES), ..bounds(1, 10) };
+    assert_eq!(lost_of(plan(&exact, &[beyond(100, 10, 10)], &RepairRecord::default(), None, 90)).len(), 1);
+    // A shard may have gone as far as an earlier repair says, and lose the journal's end again there.
+    let open = Lost { shard: "s".to_owned(), cut: at(5), stored: at(100), stamp: 500 };
+    let again = Seen { open: vec![open.clone()], ..beyond(100, 10, 10) };
+    assert_eq!(lost_of(plan(&bounds(1, 10), &[again], &RepairRecord::default(), None, 90)).len(), 2);
+    let beyond_it = Seen { open: vec![open], ..beyond(101, 10, 10) };
+    assert!(matches!(refused(&bounds(1, 10), beyond_it, 91), Refused::HalfCopied { .. }));
+    // Nothing has to be put forward where the journal ends as far on as anybody has read.
+    let level = Lost { shard: "s".to_owned(), cut: at(5), stored: at(10), stamp: 500 };
+    let seen = Seen { standing: Standing::Sound, open: vec![level], ..beyond(10, 10, 10) };
+    let empty = Bounds { messages: 0, ..bounds(11, 10) };
+    let Plan::Repair(work) = plan(&empty, &[seen], &RepairRecord::default(), None, 0) else { panic!() };
+    assert_eq!((work.way, work.fillers), (Way::Fill, 0));
+}

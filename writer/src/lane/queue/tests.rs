@@ -326,3 +326,32 @@ fn a_closed_queue_takes_nothing_and_never_fills() {
     queue.feed(&range(3, 4), Some(&mut share(3, 4)), false);
     assert!(!queue.is_full() && !queue.is_live() && queue.take(Work::default()).is_empty());
 }
+
+#[test]
+fn a_lane_that_begins_behind_is_not_fed_and_one_that_has_stopped_never_is() {
+    for (fed, closed) in [(true, false), (false, false), (true, true), (false, true)] {
+        let mut queue = Queue::new(1 << 20);
+        if closed {
+            queue.close();
+        }
+        queue.start(PARTITION, at(0, 1).position, fed);
+        assert_eq!(queue.is_live(), fed && !closed, "fed {fed}, closed {closed}");
+        queue.feed(&range(1, 3), Some(&mut share(1, 3)), false);
+        assert_eq!(queue.has_events(), fed && !closed, "fed {fed}, closed {closed}");
+    }
+}
+
+#[test]
+fn a_second_message_that_is_waited_for_does_not_undo_the_first_and_counts_as_memory() {
+    let mut work = Work::default();
+    for sequence in [1, 2] {
+        let mut next = share(sequence, sequence);
+        next.watched.push(watched(sequence, "Sluice-Reply", "_INBOX.a"));
+        let (before, bytes) = (work.bytes(), next.watched[0].bytes());
+        work.add(&range(sequence, sequence), Some(&mut next));
+        assert!(work.is_awaited());
+        assert!(work.bytes() > before + bytes, "its row and its stamp are more than that");
+    }
+    let spare = work.prepare(&Stored::from([(PARTITION, known(at(0, 0)))])).unwrap().into_spare();
+    assert!(spare.is_empty() && !spare.has_events() && !spare.is_awaited());
+}

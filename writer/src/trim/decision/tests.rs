@@ -118,3 +118,11 @@ fn a_journal_is_nearly_full_above_its_percentage_and_never_where_it_has_no_limit
     assert!(is_nearly_full(&bounds(1, 9, Some(100)), 80));
     assert!(!is_nearly_full(&bounds(1, 9, None), 80));
 }
+
+#[test]
+fn where_nothing_stands_before_what_has_to_stay_there_is_no_floor() {
+    let bounds = bounds(5, 9, None);
+    assert_eq!(floor(&bounds, at(5), []), None);
+    assert_eq!(floor(&bounds, at(6), [at(5)]), None);
+    assert_eq!(floor(&bounds, at(6), []), Some(at(6)));
+}
