@@ -39,7 +39,8 @@ macro_rules! either {
 }
 
 impl Engine {
-    /// Connects; `create` makes a database that is only a file, where it is not there yet.
+    /// Connects. `create`: for a registration, which makes what is missing; a database that is only
+    /// a file at once.
     pub(crate) async fn connect(address: &ShardAddress, limits: Limits, create: bool) -> Result<Self, Fault> {
         #[cfg(debug_assertions)]
         if let Some(memory) = Memory::connect(address, limits).await {
@@ -47,12 +48,13 @@ impl Engine {
         }
         Ok(match address.flavor {
             Flavor::Postgres => Self::Postgres(Postgres::connect(address, limits).await?),
-            Flavor::Mysql => Self::Mysql(Mysql::connect(address, limits).await?),
+            Flavor::Mysql => Self::Mysql(Mysql::connect(address, limits, create).await?),
             Flavor::Sqlite => Self::Sqlite(Sqlite::connect(address, limits, create).await?),
         })
     }
 
-    /// Begins a transaction that no other registration runs beside, and creates the tables that are missing.
+    /// Begins a transaction that no other registration runs beside, and creates the tables that are
+    /// missing. Where none is, no right to create is needed.
     pub(crate) async fn begin_registration(&mut self) -> Result<(), Fault> {
         either!(self, engine => engine.begin_registration().await)
     }

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, error::Error, fmt};
 
-use crate::{Class, Operation, ShardError, mysql, postgres, sqlite};
+use crate::{Class, Operation, ShardError, mysql, postgres, session::UnfitSession, sqlite};
 
 /// An engine's error. `?` makes one from every [`sqlx::Error`], with the class its code has.
 #[derive(Debug)]
@@ -31,6 +31,16 @@ impl Fault {
         self.source.downcast_ref::<sqlx::Error>()?.as_database_error()?.code()
     }
 
+    /// Says what to do where a table could not be created.
+    pub(crate) fn at_creating(self, table: &str) -> Self {
+        match self.class {
+            Class::Configuration => {
+                Self::new(self.class, CannotCreate { table: table.to_owned(), source: self.source })
+            }
+            _ => self,
+        }
+    }
+
     pub(crate) fn during(self, operation: Operation) -> ShardError {
         ShardError::new(operation, self.class, self.source)
     }
@@ -38,7 +48,31 @@ impl Fault {
 
 impl From<sqlx::Error> for Fault {
     fn from(error: sqlx::Error) -> Self {
+        if is_of_another_session(&error) {
+            return UnfitSession::Shared(Some(error)).into();
+        }
         Self::new(class_of(&error), error)
+    }
+}
+
+/// A table is missing, and the user may not create it.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "cannot create the table {table}: let the user create tables, or create them beforehand as the section Least rights of \
+     docs/DATABASES.md says"
+)]
+struct CannotCreate {
+    table: String,
+    source: Box<dyn Error + Send + Sync>,
+}
+
+/// Whether a prepared statement of ours is not there, or one of another client bears its name. No
+/// single session does that.
+fn is_of_another_session(error: &sqlx::Error) -> bool {
+    let Some(error) = error.as_database_error() else { return false };
+    match error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>() {
+        Some(error) => error.number() == mysql::UNKNOWN_STATEMENT,
+        None => matches!(error.code().as_deref(), Some("42P05" | "26000")),
     }
 }
 

@@ -9,7 +9,7 @@
 //! 4. [`shard`]: [`Shard`]: register, connect, append, read back; [`limits`]: [`Limits`], how long that may take.
 //! 5. `append`: the lane's transaction, once for all engines; `lane_rule` and `bisection` are its pure parts. `registration`
 //!    and `schema` are what makes a database a shard; `rebinding` gives one over to another journal. `customers` lists
-//!    whose rows a shard holds.
+//!    whose rows a shard holds. [`session`]: whether what was asked of a connection is in force.
 //! 6. `engine`: the closed set of engines; `postgres`, `mysql`, `sqlite`: all SQL of one engine. Another engine is another such
 //!    file, a variant there, and one in [`Flavor`]. [`copy_format`]: rows as PostgreSQL takes them. Debug
 //!    builds have one more engine, in memory, for simulations.
@@ -36,6 +36,7 @@ mod postgres;
 mod rebinding;
 mod registration;
 mod schema;
+pub mod session;
 pub mod shard;
 mod sqlite;
 
@@ -44,4 +45,5 @@ pub use batch::{Advance, Appended, Batch, RefusedRow, StoredPosition};
 pub use customer_column::{CustomerColumn, InvalidCustomerColumn};
 pub use error::{Class, Operation, ShardError};
 pub use limits::Limits;
+pub use postgres::set_up as set_up_postgres_session;
 pub use shard::{Counts, Identity, Shard, Size, StoredRow, journal_of, rebind, register};

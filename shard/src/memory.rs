@@ -96,6 +96,7 @@ impl Memory {
             key: ["id", "name", "address"].iter().all(|other| *other != name).then_some(1),
             name: name.to_owned(),
             kind,
+            filled: false,
         };
         let mut columns: Vec<Column> = names.map(column).collect();
         columns[1].key = Some(2);

@@ -21,10 +21,13 @@ use std::{
 
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use sluice_model::{CustomerId, Partition, Rows};
-use sqlx::{Connection, Executor, MySqlConnection, Row, mysql::MySqlDatabaseError};
+use sqlx::{
+    Connection, Executor, MySqlConnection, Row,
+    mysql::{MySqlDatabaseError, MySqlRow},
+};
 
 pub(crate) use self::class::class_of;
-use self::tables::text;
+use self::{session::MARK, tables::text};
 use crate::{
     Advance, Class, Counts, CustomerColumn, Identity, Limits, ShardAddress, Size, StoredPosition,
     chunks::Inserts,
@@ -32,6 +35,7 @@ use crate::{
     engine::{position_i64, stored_positions},
     fault::Fault,
     schema::Column,
+    session::Mark,
 };
 
 /// Begins a transaction with the savepoint that says that it stands. `BEGIN` within a transaction would commit that one; one that
@@ -40,6 +44,8 @@ const BEGIN: &str = "ROLLBACK; BEGIN; SAVEPOINT stands";
 const COMMIT: &str = "RELEASE SAVEPOINT stands; COMMIT";
 const SAVEPOINT: &str = "RELEASE SAVEPOINT stands; SAVEPOINT stands; SAVEPOINT part";
 const UNDO_TO_SAVEPOINT: &str = "ROLLBACK TO SAVEPOINT part";
+/// What is said of a prepared statement that is not there.
+pub(crate) const UNKNOWN_STATEMENT: u16 = 1243;
 /// What is said of a savepoint that is not there.
 const NO_SUCH_SAVEPOINT: u16 = 1305;
 /// One registration at a time in a database. The lock is this connection's, and ends with it.
@@ -50,7 +56,8 @@ const CHANGE_JOURNAL: &str = "UPDATE `sluice_shard` SET `journal_id` = ? WHERE `
 const GO_ON_AFTER: &str =
     "UPDATE `journal_position` SET `position` = ?, `stamp` = ? WHERE `journal_partition` = ? AND `position` < ?";
 const PARTITIONS: &str = "SELECT `journal_partition` FROM `journal_position`";
-const POSITIONS: &str = "SELECT `journal_partition`, `position`, `stamp` FROM `journal_position`";
+/// The mark's row comes first.
+const POSITIONS: &str = "SELECT {mark}; SELECT `journal_partition`, `position`, `stamp` FROM `journal_position`";
 /// Estimates that the server keeps; some of them lag behind.
 const SIZE: &str = "
     SELECT CAST(table_rows AS SIGNED), CAST(data_length + index_length AS SIGNED) FROM information_schema.tables
@@ -58,7 +65,9 @@ const SIZE: &str = "
 
 /// The statements that name the customer's column.
 struct Sql {
-    create: String,
+    create: [(&'static str, String); 3],
+    /// The end of what compares a position: only in the session that was set up.
+    in_session: String,
     inserts: Inserts,
     customer_rows: String,
     customers: CustomerPages,
@@ -69,7 +78,7 @@ struct Sql {
 impl Sql {
     /// Reading all rows may take longer than a lane's statement ever should. One string each, so that a stream dropped half way
     /// leaves the limit as it was: the driver reads on to the end of it before anything else.
-    fn new(customer: &CustomerColumn, limits: Option<Limits>) -> Self {
+    fn new(customer: &CustomerColumn, limits: Option<Limits>, mark: &Mark) -> Self {
         let fill = |sql: &str| customer.fill(sql, '`');
         let unlimited = |sql: &str| match limits.map(|limits| limits.statement().as_secs_f64()) {
             Some(limit) => {
@@ -78,7 +87,9 @@ impl Sql {
             None => fill(sql),
         };
         Self {
-            create: fill(&tables::CREATE.replace("{length}", &CustomerId::MAX_BYTES.to_string())),
+            create: tables::CREATE
+                .map(|(name, sql)| (name, fill(&sql.replace("{length}", &CustomerId::MAX_BYTES.to_string())))),
+            in_session: format!("AND {MARK} = '{}'", mark.as_str()),
             inserts: Inserts::new(&fill("INSERT INTO `person` ({customer}, `id`, `name`, `address`)")),
             customer_rows: fill(
                 "SELECT `id`, `name`, `address` FROM `person` WHERE {customer} = ? AND `id` > ? ORDER BY `id` LIMIT ?",
@@ -95,16 +106,21 @@ pub(crate) struct Mysql {
     connection: MySqlConnection,
     customer: CustomerColumn,
     limits: Limits,
+    mark: Mark,
     sql: Sql,
 }
 
 impl Mysql {
-    pub(crate) async fn connect(address: &ShardAddress, limits: Limits) -> Result<Self, Fault> {
-        let (mut connection, limited) = session::open(address, limits).await?;
-        tables::check_engines(&mut connection).await?;
+    /// Connects; `create` where the tables may still be missing, or be others.
+    pub(crate) async fn connect(address: &ShardAddress, limits: Limits, create: bool) -> Result<Self, Fault> {
+        let (mut connection, mark, limited) = session::open(address, limits).await?;
         let customer = address.customer_column.clone();
-        let sql = Sql::new(&customer, limited.then_some(limits));
-        Ok(Self { connection, customer, limits, sql })
+        tables::look(&mut connection).await?;
+        if !create {
+            tables::check_texts(&mut connection, &customer).await?;
+        }
+        let sql = Sql::new(&customer, limited.then_some(limits), &mark);
+        Ok(Self { connection, customer, limits, mark, sql })
     }
 
     /// Creating a table commits, so the tables come first, and identity and positions then in one transaction. What a
@@ -115,8 +131,13 @@ impl Mysql {
         if row.try_get::<Option<i64>, _>(0)? != Some(1) {
             return Err(Fault::new(Class::Transient, "another registration of this database does not end"));
         }
-        self.connection.execute(sqlx::raw_sql(&self.sql.create)).await?;
-        tables::check_engines(&mut self.connection).await?;
+        let present = tables::look(&mut self.connection).await?;
+        let missing = self.sql.create.iter().filter(|(name, _)| !present.iter().any(|table| table == name));
+        for (name, create) in missing {
+            let created = self.connection.execute(sqlx::raw_sql(create)).await;
+            created.map_err(|error| Fault::from(error).at_creating(name))?;
+        }
+        tables::look(&mut self.connection).await?;
         self.run(BEGIN).await?;
         Ok(())
     }
@@ -169,7 +190,13 @@ impl Mysql {
     }
 
     pub(crate) async fn positions(&mut self) -> Result<BTreeMap<Partition, StoredPosition>, Fault> {
-        stored_positions(sqlx::query_as(POSITIONS).fetch_all(&mut self.connection).await?)
+        let sql = POSITIONS.replace("{mark}", MARK);
+        let rows = self.connection.fetch_all(sqlx::raw_sql(&sql)).await?;
+        let (mark, rows) = rows.split_first().expect("the mark has a row");
+        self.mark.expect(mark.try_get_unchecked::<Option<String>, _>(0)?.as_deref())?;
+        let position = |row: &MySqlRow| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
+        let positions: Result<_, sqlx::Error> = rows.iter().map(position).collect();
+        stored_positions(positions?)
     }
 
     /// All in one round trip; see PostgreSQL's. The driver asks for the number of rows that were *found*
@@ -181,8 +208,8 @@ impl Mysql {
             write!(
                 sql,
                 "; UPDATE `journal_position` SET `position` = {}, `stamp` = {} \
-                 WHERE `journal_partition` = {partition} AND `position` = {} AND `stamp` = {}",
-                to.position, to.stamp, from.position, from.stamp
+                 WHERE `journal_partition` = {partition} AND `position` = {} AND `stamp` = {} {}",
+                to.position, to.stamp, from.position, from.stamp, self.sql.in_session
             )
             .expect("a string takes whatever is written to it");
         }

@@ -6,62 +6,79 @@ mod abandoned;
 mod at_once;
 mod class;
 mod copy;
+mod session;
+mod tables;
 
-use std::{collections::BTreeMap, fmt::Write, ops::Range, time::Duration};
+use std::{collections::BTreeMap, fmt::Write, ops::Range};
 
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
-use secrecy::ExposeSecret;
 use sluice_model::{CustomerId, Partition, Rows};
-use sqlx::{ConnectOptions, Connection, Executor, PgConnection, Row, postgres::PgConnectOptions};
+use sqlx::{Connection, Executor, PgConnection, Row, postgres::PgRow};
 
 pub(crate) use self::class::class_of;
-use self::copy::{COPY, CopyBuffer};
+pub use self::session::set_up;
+use self::{
+    copy::{COPY, CopyBuffer},
+    session::MARK,
+    tables::Way,
+};
 use crate::{
     Advance, Batch, Class, Counts, CustomerColumn, Identity, Limits, ShardAddress, Size, StoredPosition,
     customers::CustomerPages,
     engine::{position_i64, stored_positions},
     fault::Fault,
     schema::{Column, Kind},
+    session::Mark,
 };
 
 /// The SQLSTATE of a statement that waited for a lock in vain.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
 
-/// What the server itself does about a session of ours whose host is gone, and how it works. What it does about one that hangs
-/// is in [`Limits`].
-const SESSION: [(&str, &str); 5] = [
-    ("tcp_keepalives_idle", "30"),
-    ("tcp_keepalives_interval", "10"),
-    ("tcp_keepalives_count", "3"),
-    ("default_transaction_isolation", "read\\ committed"),
-    // `CREATE TABLE IF NOT EXISTS` need not tell that it does.
-    ("client_min_messages", "warning"),
-];
+/// What `COPY` is refused with on a table that has got row-level security since the connection was
+/// made.
+const FEATURE_NOT_SUPPORTED: &str = "0A000";
 
 /// The lock lets one registration at a time into a database ("sluice" in ASCII): `IF NOT EXISTS` alone may still
-/// collide, and two identity rows would be possible. `COLLATE "C"` compares customers as bytes. `{customer}` stands for the
-/// customer's column here and below.
-const BEGIN_REGISTRATION: &str = r#"
-    BEGIN;
-    SELECT pg_advisory_xact_lock(126909663503205);
-    CREATE TABLE IF NOT EXISTS person (
-        {customer} TEXT COLLATE "C" NOT NULL,
-        id BIGINT NOT NULL,
-        name TEXT NOT NULL,
-        address TEXT NOT NULL,
-        PRIMARY KEY ({customer}, id));
-    CREATE TABLE IF NOT EXISTS journal_position (
-        journal_partition INT PRIMARY KEY,
-        position BIGINT NOT NULL,
-        stamp BIGINT NOT NULL);
-    CREATE TABLE IF NOT EXISTS sluice_shard (
-        name TEXT NOT NULL,
-        journal_id TEXT NOT NULL)"#;
-/// `indkey` counts from 0.
+/// collide, and two identity rows would be possible.
+const BEGIN_REGISTRATION: &str = "BEGIN; SELECT pg_advisory_xact_lock(126909663503205)";
+/// The tables. One that exists is not made: that alone would ask for the right to create. `COLLATE
+/// "C"` compares customers as bytes. `{customer}` stands for the customer's column here and below.
+const CREATE: [(&str, &str); 3] = [
+    (
+        "person",
+        r#"CREATE TABLE IF NOT EXISTS person (
+            {customer} TEXT COLLATE "C" NOT NULL,
+            id BIGINT NOT NULL,
+            name TEXT NOT NULL,
+            address TEXT NOT NULL,
+            PRIMARY KEY ({customer}, id))"#,
+    ),
+    (
+        "journal_position",
+        "CREATE TABLE IF NOT EXISTS journal_position (
+            journal_partition INT PRIMARY KEY,
+            position BIGINT NOT NULL,
+            stamp BIGINT NOT NULL)",
+    ),
+    (
+        "sluice_shard",
+        "CREATE TABLE IF NOT EXISTS sluice_shard (
+            name TEXT NOT NULL,
+            journal_id TEXT NOT NULL)",
+    ),
+];
+/// `indkey` counts from 0. A domain counts as the type beneath it. The last two: whether a row that
+/// does not name the column can be stored (also where a trigger may see to it), and whether no row
+/// may name it.
 const PERSON_COLUMNS: &str = "
-    SELECT a.attname::text, t.typname::text, array_position(i.indkey::int2[], a.attnum)::int8
+    SELECT a.attname::text, coalesce(b.typname, t.typname)::text, array_position(i.indkey::int2[], a.attnum)::int8,
+        a.atthasdef OR a.attidentity <> '' OR t.typdefault IS NOT NULL OR NOT (a.attnotnull OR t.typnotnull)
+            OR EXISTS (SELECT 1 FROM pg_trigger AS g WHERE g.tgrelid = a.attrelid AND NOT g.tgisinternal
+                AND g.tgenabled <> 'D' AND g.tgtype & 7 = 7),
+        a.attgenerated <> ''
     FROM pg_attribute a
     JOIN pg_type t ON t.oid = a.atttypid
+    LEFT JOIN pg_type b ON b.oid = t.typbasetype AND t.typtype = 'd'
     LEFT JOIN pg_index i ON i.indrelid = a.attrelid AND i.indisprimary
     WHERE a.attrelid = to_regclass('person') AND a.attnum > 0 AND NOT a.attisdropped";
 const IDENTITIES: &str = "SELECT name, journal_id FROM sluice_shard";
@@ -73,7 +90,8 @@ const ADD_POSITIONS: &str = "
     INSERT INTO journal_position (journal_partition, position, stamp)
     SELECT p, s, t FROM unnest($1::int4[], $2::int8[], $3::int8[]) AS new (p, s, t)
     ON CONFLICT (journal_partition) DO NOTHING";
-const POSITIONS: &str = "SELECT journal_partition::int8, position, stamp FROM journal_position";
+/// The mark's row comes first.
+const POSITIONS: &str = "SELECT {mark}; SELECT journal_partition::int8, position, stamp FROM journal_position";
 const SAVEPOINT: &str = "SAVEPOINT part";
 const NEXT_SAVEPOINT: &str = "RELEASE SAVEPOINT part; SAVEPOINT part";
 const UNDO_TO_SAVEPOINT: &str = "ROLLBACK TO SAVEPOINT part";
@@ -84,8 +102,10 @@ const COUNTS: &str = "
     SELECT count(*), count(DISTINCT {customer}) FROM person;
     COMMIT";
 /// Rows committed, as the statistics have them; after a crash they are lost, then the planner's own count.
-const SIZE: &str = "SELECT greatest(pg_stat_get_live_tuples(oid), reltuples::bigint, 0), pg_total_relation_size(oid)
-    FROM pg_class WHERE oid = 'person'::regclass";
+const SIZE: &str = "
+    SELECT sum(greatest(pg_stat_get_live_tuples(oid), CASE relkind WHEN 'p' THEN 0 ELSE reltuples::bigint END, 0))::int8,
+        sum(pg_total_relation_size(oid))::int8
+    FROM pg_class WHERE oid = 'person'::regclass OR oid IN (SELECT relid FROM pg_partition_tree('person'::regclass))";
 const IDS: &str = "
     BEGIN READ ONLY; SET LOCAL statement_timeout = 0;
     SELECT {customer}, id FROM person;
@@ -95,7 +115,9 @@ const CUSTOMER_ROWS: &str =
 
 /// The statements that name the customer's column.
 struct Sql {
-    begin_registration: String,
+    positions: String,
+    /// The end of what compares a position: only in the session that was set up.
+    in_session: String,
     copy: String,
     store: String,
     insert: String,
@@ -106,12 +128,14 @@ struct Sql {
 }
 
 impl Sql {
-    fn new(customer: &CustomerColumn) -> Self {
-        let [begin_registration, copy, store, insert, counts, ids, customer_rows] =
-            [BEGIN_REGISTRATION, COPY, at_once::STORE, at_once::INSERT, COUNTS, IDS, CUSTOMER_ROWS]
-                .map(|sql| customer.fill(sql, '"'));
+    fn new(customer: &CustomerColumn, mark: &Mark) -> Self {
+        let in_session = format!("AND {MARK} = '{}'", mark.as_str());
+        let [copy, store, insert, counts, ids, customer_rows] =
+            [COPY, at_once::STORE, at_once::INSERT, COUNTS, IDS, CUSTOMER_ROWS].map(|sql| customer.fill(sql, '"'));
+        let store = store.replace("{in_session}", &in_session);
+        let positions = POSITIONS.replace("{mark}", MARK);
         let customers = CustomerPages::by_descents(customer, '"', "$1");
-        Self { begin_registration, copy, store, insert, counts, customers, ids, customer_rows }
+        Self { positions, in_session, copy, store, insert, counts, customers, ids, customer_rows }
     }
 }
 
@@ -119,45 +143,47 @@ impl Sql {
 pub(crate) struct Postgres {
     connection: PgConnection,
     limits: Limits,
+    customer: CustomerColumn,
+    mark: Mark,
+    way: Way,
+    warned: bool,
     sql: Sql,
     buffer: CopyBuffer,
 }
 
 impl Postgres {
     pub(crate) async fn connect(address: &ShardAddress, limits: Limits) -> Result<Self, Fault> {
-        let options = PgConnectOptions::new_without_pgpass()
-            .host(&address.host)
-            .port(address.port)
-            .username(&address.user)
-            .password(address.password.expose_secret())
-            .database(&address.database)
-            .application_name(abandoned::APPLICATION_NAME)
-            .options(SESSION)
-            .options([
-                ("lock_timeout", milliseconds(limits.lock())),
-                ("statement_timeout", milliseconds(limits.statement())),
-                ("idle_in_transaction_session_timeout", milliseconds(limits.abandoned())),
-            ])
-            .disable_statement_logging();
-        let connection = PgConnection::connect_with(&options).await?;
-        Ok(Self { connection, limits, sql: Sql::new(&address.customer_column), buffer: CopyBuffer::default() })
+        let (mut connection, mark) = session::open(address, limits).await?;
+        let customer = address.customer_column.clone();
+        let way = tables::look(&mut connection, &customer).await?.way;
+        let (sql, buffer) = (Sql::new(&customer, &mark), CopyBuffer::default());
+        Ok(Self { connection, limits, customer, mark, way, warned: false, sql, buffer })
     }
 
     pub(crate) async fn begin_registration(&mut self) -> Result<(), Fault> {
-        self.connection.execute(sqlx::raw_sql(&self.sql.begin_registration)).await?;
+        self.run(BEGIN_REGISTRATION).await?;
+        let present = tables::look(&mut self.connection, &self.customer).await?.names;
+        for (name, create) in CREATE {
+            if !present.iter().any(|table| table == name) {
+                let created = self.run(&self.customer.fill(create, '"')).await;
+                created.map_err(|fault| fault.at_creating(name))?;
+            }
+        }
         Ok(())
     }
 
     pub(crate) async fn person_columns(&mut self) -> Result<Vec<Column>, Fault> {
-        let found: Vec<(String, String, Option<i64>)> =
+        let found: Vec<(String, String, Option<i64>, bool, bool)> =
             sqlx::query_as(PERSON_COLUMNS).fetch_all(&mut self.connection).await?;
-        let column = |(name, kind, key): (String, String, Option<i64>)| {
+        let column = |(name, kind, key, filled, generated): (String, String, Option<i64>, bool, bool)| {
             let kind = match kind.as_str() {
+                _ if generated => Kind::Other(format!("{kind}, generated")),
                 "text" | "varchar" => Kind::Text,
+                "citext" if name != self.customer.as_str() => Kind::Text,
                 "int8" => Kind::BigInt,
                 _ => Kind::Other(kind),
             };
-            Column { name, kind, key }
+            Column { name, kind, key, filled }
         };
         Ok(found.into_iter().map(column).collect())
     }
@@ -194,7 +220,12 @@ impl Postgres {
     }
 
     pub(crate) async fn positions(&mut self) -> Result<BTreeMap<Partition, StoredPosition>, Fault> {
-        stored_positions(sqlx::query_as(POSITIONS).fetch_all(&mut self.connection).await?)
+        let rows = self.connection.fetch_all(sqlx::raw_sql(&self.sql.positions)).await?;
+        let (mark, rows) = rows.split_first().expect("the mark has a row");
+        self.mark.expect(mark.try_get::<Option<String>, _>(0)?.as_deref())?;
+        let position = |row: &PgRow| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
+        let positions: Result<_, sqlx::Error> = rows.iter().map(position).collect();
+        stored_positions(positions?)
     }
 
     /// See [`crate::engine::Engine::store_at_once`]. Whatever may be due to the batch, or to this statement, is looked at step by step: that
@@ -222,8 +253,8 @@ impl Postgres {
             write!(
                 sql,
                 "; UPDATE journal_position SET position = {}, stamp = {} \
-                 WHERE journal_partition = {partition} AND position = {} AND stamp = {}",
-                to.position, to.stamp, from.position, from.stamp
+                 WHERE journal_partition = {partition} AND position = {} AND stamp = {} {}",
+                to.position, to.stamp, from.position, from.stamp, self.sql.in_session
             )
             .expect("a string takes whatever is written to it");
         }
@@ -254,10 +285,22 @@ impl Postgres {
     }
 
     pub(crate) async fn insert(&mut self, rows: &Rows, range: Range<usize>) -> Result<(), Fault> {
-        if at_once::is_small(range.len()) {
+        let is_small = at_once::is_small(range.len());
+        if !is_small && self.way == Way::Insert && !std::mem::replace(&mut self.warned, true) {
+            tracing::warn!(
+                "rows go into person by INSERT, at about twice the cost of COPY: it is a view, or has row-level \
+                 security or a rule on INSERT"
+            );
+        }
+        if is_small || self.way == Way::Insert {
             return at_once::insert(&mut self.connection, &self.sql.insert, rows, range).await;
         }
-        copy::copy_in(&mut self.connection, &self.sql.copy, &mut self.buffer, rows, range).await
+        let copied = copy::copy_in(&mut self.connection, &self.sql.copy, &mut self.buffer, rows, range).await;
+        copied.map_err(|fault| match fault.code().as_deref() {
+            // The table was changed after it was looked at; the next connection looks again.
+            Some(FEATURE_NOT_SUPPORTED) => Fault::new(Class::Transient, fault.source),
+            _ => fault,
+        })
     }
 
     pub(crate) async fn savepoint(&mut self) -> Result<(), Fault> {
@@ -325,9 +368,4 @@ impl Postgres {
         // Not `raw_sql(..).execute(..)`: the compiler cannot prove that future `Send`.
         Ok(self.connection.execute(sqlx::raw_sql(sql)).await?.rows_affected())
     }
-}
-
-/// As a PostgreSQL setting has it. 0 would mean that there is no limit.
-fn milliseconds(limit: Duration) -> String {
-    limit.as_millis().max(1).to_string()
 }

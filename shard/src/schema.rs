@@ -18,6 +18,9 @@ pub(crate) struct Column {
     pub(crate) kind: Kind,
     /// Its place in the primary key, if it is in it.
     pub(crate) key: Option<i64>,
+    /// Whether a row that does not name the column can be stored: it has a default, may be null, or
+    /// is generated.
+    pub(crate) filled: bool,
 }
 
 fn columns(customer: &str) -> [(&str, Kind); 4] {
@@ -26,15 +29,20 @@ fn columns(customer: &str) -> [(&str, Kind); 4] {
 
 /// Says which column of `person` is not as Sluice needs it.
 ///
-/// `CREATE TABLE IF NOT EXISTS` takes any table of that name; one made by somebody else would fail each batch later.
+/// The table may have been made by somebody else, with columns of their own. These stay theirs:
+/// each has to fill itself, as no row that is stored names it.
 pub(crate) fn check_person(found: &[Column], customer: &str) -> Result<(), Fault> {
     let columns = columns(customer);
     // First the names: where one is missing, the table is another one, whatever its other columns are.
     if let Some((name, _)) = columns.iter().find(|(name, _)| found.iter().all(|column| column.name != *name)) {
         return Err(Fault::configuration(format!("the table person lacks the column {name}")));
     }
-    if let Some(column) = found.iter().find(|column| columns.iter().all(|(name, _)| column.name != *name)) {
-        return Err(Fault::configuration(format!("the table person has an unknown column {}", column.name)));
+    let mut others = found.iter().filter(|column| columns.iter().all(|(name, _)| column.name != *name));
+    if let Some(Column { name, .. }) = others.find(|column| !column.filled) {
+        return Err(Fault::configuration(format!(
+            "the table person has a column {name} that is not Sluice's, may not be null and has no default: no row could be \
+             stored. Give it a default, or let it be null"
+        )));
     }
     for (name, kind) in &columns {
         if let Some(Column { kind: is, .. }) = found.iter().find(|column| column.name == *name && column.kind != *kind)
@@ -57,7 +65,9 @@ mod tests {
 
     fn ours() -> Vec<Column> {
         let key = |name| ["tenant_id", "id"].iter().position(|k| *k == name).map(|at| at as i64);
-        columns("tenant_id").map(|(name, kind)| Column { name: name.into(), kind, key: key(name) }).into()
+        columns("tenant_id")
+            .map(|(name, kind)| Column { name: name.into(), kind, key: key(name), filled: false })
+            .into()
     }
 
     fn complaint(columns: &[Column]) -> String {
@@ -75,8 +85,15 @@ mod tests {
         columns[1].kind = Kind::Other("int4".into());
         assert!(complaint(&columns).contains("column id"));
         let mut columns = ours();
-        columns.push(Column { name: "age".into(), kind: Kind::BigInt, key: None });
+        columns.push(Column { name: "age".into(), kind: Kind::BigInt, key: None, filled: false });
         assert!(complaint(&columns).contains("age"));
+    }
+
+    #[test]
+    fn a_column_of_somebody_elses_that_fills_itself_is_no_hindrance() {
+        let mut columns = ours();
+        columns.push(Column { name: "age".into(), kind: Kind::Other("int4".into()), key: None, filled: true });
+        check_person(&columns, "tenant_id").unwrap();
     }
 
     #[test]

@@ -7,13 +7,14 @@ use sluice_model::{CustomerId, EventId, Partition};
 use tokio::time::timeout;
 
 use crate::{
-    Appended, Batch, Class, Limits, Operation, ShardAddress, ShardError, StoredPosition, append, engine::Engine,
-    fault::Fault, rebinding, registration,
+    Appended, Batch, Class, Flavor, Limits, Operation, ShardAddress, ShardError, StoredPosition, append,
+    engine::Engine, fault::Fault, rebinding, registration,
 };
 
-/// How long a database may take to let us in and say who it is. Too short: a busy server is taken for a dead one. Too
-/// long: a lane learns late that its shard's host is gone.
-const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// How long a database may take to let us in and say who it is. Too short: a busy server is taken
+/// for a dead one. Too long: a lane learns late that its shard's host is gone, and others
+/// (trimmers, at 10 s) give up before they can say why.
+const CONNECT_LIMIT: Duration = Duration::from_secs(8);
 
 /// Who a database says it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,8 +72,7 @@ pub async fn register(
     positions: &[impl Copy + Into<StoredPosition>],
 ) -> Result<(), ShardError> {
     let positions: Vec<StoredPosition> = positions.iter().map(|position| (*position).into()).collect();
-    let connected = within_limit(Engine::connect(address, Limits::default(), true)).await;
-    let mut engine = connected.map_err(|fault| fault.during(Operation::Connect))?;
+    let mut engine = connect(address, Limits::default(), true).await?;
     let registered = registration::register(&mut engine, identity, &positions, &address.customer_column).await;
     registered.map_err(|fault| fault.during(Operation::Register))?;
     close(engine).await;
@@ -93,8 +93,7 @@ pub async fn rebind(
     to: &Identity,
     positions: &[StoredPosition],
 ) -> Result<(), ShardError> {
-    let connected = within_limit(Engine::connect(address, Limits::default(), false)).await;
-    let mut engine = connected.map_err(|fault| fault.during(Operation::Connect))?;
+    let mut engine = connect(address, Limits::default(), false).await?;
     let rebound = rebinding::rebind(&mut engine, from, to, positions).await;
     rebound.map_err(|fault| fault.during(Operation::Rebind))?;
     close(engine).await;
@@ -106,8 +105,7 @@ pub async fn rebind(
 /// # Errors
 /// [`Class::Configuration`] where it is another shard, or none; [`Class::Transient`] where it does not answer.
 pub async fn journal_of(address: &ShardAddress, shard: &str) -> Result<String, ShardError> {
-    let connected = within_limit(Engine::connect(address, Limits::default(), false)).await;
-    let mut engine = connected.map_err(|fault| fault.during(Operation::Connect))?;
+    let mut engine = connect(address, Limits::default(), false).await?;
     let found = within_limit(engine.identities()).await;
     let journal_id = found.and_then(|found| registration::journal_of(&found, shard));
     let journal_id = journal_id.map_err(|fault| fault.during(Operation::VerifyIdentity))?;
@@ -139,8 +137,7 @@ impl Shard {
         identity: &Identity,
         limits: Limits,
     ) -> Result<Self, ShardError> {
-        let connected = within_limit(Engine::connect(address, limits, false)).await;
-        let mut engine = connected.map_err(|fault| fault.during(Operation::Connect))?;
+        let mut engine = connect(address, limits, false).await?;
         let found = within_limit(engine.identities()).await;
         found
             .and_then(|found| registration::expect(&found, identity))
@@ -237,6 +234,27 @@ impl Shard {
     /// Says goodbye to the database. Dropping does as well, only less politely.
     pub async fn close(self) {
         close(self.engine).await;
+    }
+}
+
+/// Connects; where that takes too long, the error says what may be in the way.
+async fn connect(address: &ShardAddress, limits: Limits, create: bool) -> Result<Engine, ShardError> {
+    let connected = match timeout(CONNECT_LIMIT, Engine::connect(address, limits, create)).await {
+        Ok(connected) => connected,
+        Err(_) => Err(Fault::new(Class::Transient, no_answer(address.flavor))),
+    };
+    connected.map_err(|fault| fault.during(Operation::Connect))
+}
+
+fn no_answer(flavor: Flavor) -> String {
+    let late = format!("no answer within {} s", CONNECT_LIMIT.as_secs());
+    match flavor {
+        Flavor::Sqlite => late,
+        Flavor::Postgres | Flavor::Mysql => format!(
+            "{late}: the server is away or busy, or the connections of a pooler before it are used up. Each worker of each \
+             writer holds one; trimming, the directory, `writer dead` and `loadgen verify` want one more each (PgBouncer: \
+             default_pool_size)"
+        ),
     }
 }
 

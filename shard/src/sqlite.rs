@@ -24,6 +24,7 @@ use crate::{
     engine::{position_i64, stored_positions},
     fault::Fault,
     schema::{Column, Kind},
+    session::{self, Setting, UnfitSession},
 };
 
 /// `IMMEDIATE` takes the write lock at once: one registration, or one batch, at a time.
@@ -44,7 +45,14 @@ const CREATE_TABLES: &str = "
     CREATE TABLE IF NOT EXISTS sluice_shard (
         name TEXT NOT NULL,
         journal_id TEXT NOT NULL)";
-const PERSON_COLUMNS: &str = "SELECT name, type, NULLIF(pk, 0) FROM pragma_table_info('person')";
+/// The last one: whether a row that does not name the column can be stored.
+const PERSON_COLUMNS: &str = "
+    SELECT name, type, NULLIF(pk, 0), \"notnull\" = 0 OR dflt_value IS NOT NULL FROM pragma_table_info('person')";
+/// Whether rows have no numbers, and how the primary key compares customers.
+const PERSON: &str = "
+    SELECT (SELECT wr FROM pragma_table_list WHERE schema = 'main' AND name = 'person'),
+        (SELECT x.coll FROM pragma_index_list('person') AS l, pragma_index_xinfo(l.name) AS x
+         WHERE l.origin = 'pk' AND x.name = '{customer}')";
 const IDENTITIES: &str = "SELECT name, journal_id FROM sluice_shard";
 const WRITE_IDENTITY: &str = "INSERT INTO sluice_shard (name, journal_id) VALUES (?, ?)";
 const CHANGE_JOURNAL: &str = "UPDATE sluice_shard SET journal_id = ? WHERE name = ?";
@@ -61,8 +69,11 @@ const NEXT_SAVEPOINT: &str = "RELEASE part; SAVEPOINT part";
 const UNDO_TO_SAVEPOINT: &str = "ROLLBACK TO part";
 const INSERT: &str = "INSERT INTO person ({customer}, id, name, address)";
 const COUNTS: &str = "SELECT count(*), count(DISTINCT {customer}) FROM person";
-const SIZE: &str = "SELECT (SELECT ifnull(max(rowid), 0) FROM person),
+const SIZE: &str = "SELECT ({rows}),
     (SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size)";
+const LAST_NUMBER: &str = "SELECT ifnull(max(rowid), 0) FROM person";
+/// Rows without numbers are counted, up to a million: that takes some 0.1 s.
+const COUNT: &str = "SELECT count(*) FROM (SELECT 1 FROM person LIMIT 1000000)";
 const IDS: &str = "SELECT {customer}, id FROM person";
 const CUSTOMER_ROWS: &str = "SELECT id, name, address FROM person WHERE {customer} = ? AND id > ? ORDER BY id LIMIT ?";
 
@@ -72,16 +83,18 @@ struct Sql {
     inserts: Inserts,
     counts: String,
     customers: CustomerPages,
+    size: String,
     ids: String,
     customer_rows: String,
 }
 
 impl Sql {
-    fn new(customer: &CustomerColumn) -> Self {
+    fn new(customer: &CustomerColumn, has_row_numbers: bool) -> Self {
         let [create_tables, insert, counts, ids, customer_rows] =
             [CREATE_TABLES, INSERT, COUNTS, IDS, CUSTOMER_ROWS].map(|sql| customer.fill(sql, '`'));
         let customers = CustomerPages::by_descents(customer, '`', "?");
-        Self { create_tables, inserts: Inserts::new(&insert), counts, customers, ids, customer_rows }
+        let size = SIZE.replace("{rows}", if has_row_numbers { LAST_NUMBER } else { COUNT });
+        Self { create_tables, inserts: Inserts::new(&insert), counts, customers, size, ids, customer_rows }
     }
 }
 
@@ -104,9 +117,12 @@ impl Sqlite {
             .synchronous(SqliteSynchronous::Normal)
             .busy_timeout(limits.busy())
             .disable_statement_logging();
-        let connection = SqliteConnection::connect_with(&options).await?;
+        let mut connection = SqliteConnection::connect_with(&options).await?;
         let file = file_at(&path)?;
-        Ok(Self { connection, sql: Sql::new(&address.customer_column), path, file })
+        check_session(&mut connection, limits).await?;
+        let customer = &address.customer_column;
+        let has_row_numbers = look(&mut connection, customer).await?;
+        Ok(Self { connection, sql: Sql::new(customer, has_row_numbers), path, file })
     }
 
     pub(crate) async fn begin_registration(&mut self) -> Result<(), Fault> {
@@ -116,9 +132,10 @@ impl Sqlite {
     }
 
     pub(crate) async fn person_columns(&mut self) -> Result<Vec<Column>, Fault> {
-        let found: Vec<(String, String, Option<i64>)> =
+        let found: Vec<(String, String, Option<i64>, bool)> =
             sqlx::query_as(PERSON_COLUMNS).fetch_all(&mut self.connection).await?;
-        Ok(found.into_iter().map(|(name, kind, key)| Column { name, kind: kind_of(kind), key }).collect())
+        let column = |(name, kind, key, filled)| Column { name, kind: kind_of(kind), key, filled };
+        Ok(found.into_iter().map(column).collect())
     }
 
     pub(crate) async fn identities(&mut self) -> Result<Vec<Identity>, Fault> {
@@ -215,7 +232,7 @@ impl Sqlite {
     }
 
     pub(crate) async fn size(&mut self) -> Result<Size, Fault> {
-        let (rows, bytes): (i64, i64) = sqlx::query_as(SIZE).fetch_one(&mut self.connection).await?;
+        let (rows, bytes): (i64, i64) = sqlx::query_as(&self.sql.size).fetch_one(&mut self.connection).await?;
         Ok(Size { rows: rows.unsigned_abs(), bytes: bytes.unsigned_abs() })
     }
 
@@ -245,6 +262,42 @@ impl Sqlite {
         // Not `raw_sql(..).execute(..)`: the compiler cannot prove that future `Send`.
         self.connection.execute(sqlx::raw_sql(sql)).await?;
         Ok(())
+    }
+}
+
+/// Reads back what was asked for: a file system without shared memory, for one, has no WAL.
+async fn check_session(connection: &mut SqliteConnection, limits: Limits) -> Result<(), Fault> {
+    let settings = [
+        Setting::new("journal_mode", "wal"),
+        Setting::new("synchronous", 1),
+        Setting::new("busy_timeout", limits.busy().as_millis()),
+    ];
+    let mut found = BTreeMap::new();
+    for Setting { name, .. } in &settings {
+        let row = connection.fetch_one(sqlx::raw_sql(&format!("PRAGMA {name}"))).await?;
+        let value = row.try_get::<String, _>(0).or_else(|_| row.try_get::<i64, _>(0).map(|number| number.to_string()));
+        found.insert((*name).to_owned(), value?);
+    }
+    session::check(&settings, &found).map_err(|unfit| match unfit {
+        UnfitSession::NotInForce { name, wanted, found } => Fault::configuration(format!(
+            "PRAGMA {name} is {found:?} although it was set to {wanted:?}: the file, its file system or another program \
+             that has it open does not allow it. Keep the file on a local disk, and close it elsewhere"
+        )),
+        other => other.into(),
+    })
+}
+
+/// Refuses a table that takes customers for one another. Gives whether rows have numbers.
+async fn look(connection: &mut SqliteConnection, customer: &CustomerColumn) -> Result<bool, Fault> {
+    let sql = PERSON.replace("{customer}", customer.as_str());
+    let (without_numbers, collation): (Option<bool>, Option<String>) =
+        sqlx::query_as(&sql).fetch_one(&mut *connection).await?;
+    match collation.filter(|collation| collation != "BINARY") {
+        Some(collation) => Err(Fault::configuration(format!(
+            "the primary key of person takes customers for one another, by the collation {collation} of {customer}: make \
+             the table without it, and move the rows there"
+        ))),
+        None => Ok(!without_numbers.unwrap_or_default()),
     }
 }
 

@@ -32,7 +32,7 @@ use self::{
 
 /// The user of every shard made here, who may do anything but write to a server that is read-only.
 const USER: &str = "sluice";
-/// The server's operator, with the same password.
+/// The server's operator, with the same password, who may also give rights to others.
 pub const OPERATOR: &str = "operator";
 /// A server that has not come up by then never will.
 const START_LIMIT: Duration = Duration::from_secs(60);

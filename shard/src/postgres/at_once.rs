@@ -13,15 +13,17 @@ const ROWS: usize = 256;
 /// Larger batches of few rows had better not be copied once more.
 const BYTES: usize = 128 << 10;
 
-/// Compares and advances, in order of partition, and stores the rows. It fails as a whole, by a division by zero, where not every
-/// position is the expected one, or not every row is stored: a statement that fails leaves nothing behind. `FOR UPDATE` behind `ORDER BY`
-/// makes the order in which rows are locked sure; one that waited compares with the row as it was committed (READ COMMITTED).
+/// Compares and advances, in order of partition, and stores the rows. It fails as a whole, by a
+/// division by zero, where not every position is the expected one, not every row is stored, or the
+/// session is not the one that was set up: a statement that fails leaves nothing behind. `FOR
+/// UPDATE` behind `ORDER BY` makes the order in which rows are locked sure; one that waited
+/// compares with the row as it was committed (READ COMMITTED).
 pub(super) const STORE: &str = "
     WITH step AS (
         SELECT journal_partition, reached, new.stamp
         FROM journal_position JOIN unnest($1::int4[], $2::int8[], $3::int8[], $4::int8[], $11::int8[])
             AS new (journal_partition, expected, reached, stamp, expected_stamp) USING (journal_partition)
-        WHERE position = expected AND journal_position.stamp = expected_stamp
+        WHERE position = expected AND journal_position.stamp = expected_stamp {in_session}
         ORDER BY journal_partition
         FOR UPDATE OF journal_position
     ), advanced AS (
@@ -29,15 +31,17 @@ pub(super) const STORE: &str = "
         FROM step WHERE journal_position.journal_partition = step.journal_partition
         RETURNING 1
     ), stored AS (
-        INSERT INTO person ({customer}, id, name, address)
+        INSERT INTO person ({customer}, id, name, address) OVERRIDING SYSTEM VALUE
         SELECT * FROM unnest($5::text[], $6::int8[], $7::text[], $8::text[])
         RETURNING 1
     )
     SELECT 1 / ((SELECT count(*) FROM advanced) = $9 AND (SELECT count(*) FROM stored) = $10)::int";
 
-/// Stores rows, within a transaction.
+/// Stores rows, within a transaction. `OVERRIDING` as `COPY` does: an id is ours also where the
+/// column is an identity.
 pub(super) const INSERT: &str = "
-    INSERT INTO person ({customer}, id, name, address) SELECT * FROM unnest($1::text[], $2::int8[], $3::text[], $4::text[])";
+    INSERT INTO person ({customer}, id, name, address) OVERRIDING SYSTEM VALUE
+    SELECT * FROM unnest($1::text[], $2::int8[], $3::text[], $4::text[])";
 
 /// Whether a batch is for this.
 pub(super) fn is_for(batch: &Batch) -> bool {

@@ -83,6 +83,38 @@ async fn a_person_table_that_takes_customers_for_one_another_is_refused() {
     }
 }
 
+/// In strict mode each row that does not fit would be refused for its value, and become a dead
+/// letter.
+#[tokio::test]
+async fn a_column_that_was_changed_to_hold_fewer_texts_is_refused_at_connecting() {
+    let fixture = Fixture::mysql().await;
+    fixture.shard().await.close().await;
+    fixture.admin("ALTER TABLE person MODIFY name TEXT CHARACTER SET latin1 NOT NULL").await;
+    let refused = Shard::connect(&fixture.address, &identity()).await.err().expect("it was to be refused");
+    assert_eq!(refused.class, Class::Configuration, "{}", refused.source);
+    let said = refused.source.to_string();
+    assert!(said.contains("name") && said.contains("latin1") && said.contains("utf8mb4"), "{said}");
+}
+
+/// As the original's own table has them. What is too long becomes a dead letter.
+#[tokio::test]
+async fn short_columns_of_somebody_elses_table_are_taken() {
+    let fixture = Fixture::mysql().await;
+    fixture
+        .admin(
+            "CREATE TABLE person (customer_id VARCHAR(64) COLLATE utf8mb4_bin NOT NULL, id BIGINT NOT NULL,
+             name VARCHAR(255) NOT NULL, address VARCHAR(255) NOT NULL, PRIMARY KEY (customer_id, id)) CHARSET utf8mb4",
+        )
+        .await;
+    let mut shard = fixture.shard().await;
+    append(&mut shard, &numbered(0, 5)).await;
+    let mut batch = named(5, [&*"x".repeat(300), "next"]);
+    let Appended::Refused(refused) = shard.append(&batch).await.unwrap() else { panic!("one is too long") };
+    batch.rows.retain(|id| refused.iter().all(|row| row.id != id));
+    append(&mut shard, &batch).await;
+    assert_eq!(names(&mut shard).await.len(), 6);
+}
+
 #[tokio::test]
 async fn an_over_long_value_is_refused_and_not_cut_to_fit() {
     let fixture = Fixture::mysql().await;

@@ -49,3 +49,27 @@ async fn where_sqlite_ends_the_transaction_by_itself_no_row_goes_in_without_its_
     let mut reader = fixture.connect().await;
     assert_eq!((stored(&mut reader).await, names(&mut reader).await.len()), (0, 0));
 }
+
+#[tokio::test]
+async fn a_file_whose_texts_are_utf_16_holds_every_text() {
+    let fixture = Fixture::sqlite().await;
+    fixture.admin("PRAGMA encoding = 'UTF-16le'; CREATE TABLE first (n INT)").await;
+    let mut shard = fixture.shard().await;
+    let odd = ["Łódź 👩‍🚀", "100 €", "\u{10ffff}", "a\u{301}", "plain"];
+    append(&mut shard, &named(0, odd)).await;
+    assert_eq!(names(&mut shard).await, odd);
+    assert_eq!(shard.all_customers().await.unwrap(), ["42"]);
+}
+
+#[tokio::test]
+async fn a_table_whose_rows_have_no_numbers_is_measured_by_counting() {
+    let fixture = Fixture::sqlite().await;
+    fixture
+        .admin(
+            "CREATE TABLE person (customer_id TEXT NOT NULL, id BIGINT NOT NULL, name TEXT NOT NULL,
+             address TEXT NOT NULL, PRIMARY KEY (customer_id, id)) WITHOUT ROWID",
+        )
+        .await;
+    append(&mut fixture.shard().await, &numbered(0, 1_234)).await;
+    assert_eq!(fixture.connect().await.size().await.unwrap().rows, 1_234);
+}

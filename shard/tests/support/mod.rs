@@ -1,5 +1,7 @@
 //! An empty database of any engine for each test, and a way to change it behind the shard's back.
 
+pub mod pooler;
+
 use std::{
     path::PathBuf,
     sync::{

@@ -128,7 +128,8 @@ impl Folder {
         let init = format!(
             "CREATE USER IF NOT EXISTS '{USER}'@'127.0.0.1' IDENTIFIED BY '{password}';\n\
              CREATE USER IF NOT EXISTS '{OPERATOR}'@'127.0.0.1' IDENTIFIED BY '{password}';\n\
-             GRANT ALL ON *.* TO '{USER}'@'127.0.0.1', '{OPERATOR}'@'127.0.0.1';\n\
+             GRANT ALL ON *.* TO '{USER}'@'127.0.0.1';\n\
+             GRANT ALL ON *.* TO '{OPERATOR}'@'127.0.0.1' WITH GRANT OPTION;\n\
              REVOKE READ ONLY ADMIN ON *.* FROM '{USER}'@'127.0.0.1';\n\
              DROP USER IF EXISTS 'root'@'localhost', 'root'@'127.0.0.1', 'root'@'::1';"
         );
