@@ -275,7 +275,10 @@ fn journal_unavailable(error: &JournalError) -> Problem {
 }
 
 fn unreachable(address: &ShardAddress, what: &str) -> Problem {
-    let detail = format!("{address} does not answer: {what}; see that it runs and that host and port are right");
+    let detail = format!(
+        "{address} does not answer: {what}; see that it runs, that host and port are right, and that a pooler \
+         before it has a connection left (docs/DATABASES.md)"
+    );
     Problem::new(StatusCode::BAD_GATEWAY, "shard_unreachable", detail).retry_after(5)
 }
 

@@ -6,8 +6,12 @@
 use std::{path::Path, str::FromStr, time::Duration};
 
 use anyhow::{Context, bail};
+use sluice_shard::{
+    session::{Setting, UnfitSession},
+    set_up_postgres_session,
+};
 use sqlx::{
-    PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool,
+    Connection, PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool,
     migrate::Migrator,
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
@@ -158,23 +162,41 @@ async fn open_postgres(url: &str) -> anyhow::Result<Database> {
     let options = PgConnectOptions::from_str(url);
     let options = options.map_err(|_| anyhow::anyhow!("the meta database's URL cannot be read"))?;
     let place = format!("{}:{}/{}", options.get_host(), options.get_port(), options.get_database().unwrap_or_default());
-    let busy = BUSY_TIMEOUT.as_millis().to_string();
-    let options = options.application_name("sluice-directory").options([
-        // Whatever is answered was committed, with fsync, before.
-        ("synchronous_commit", "on"),
-        ("lock_timeout", busy.as_str()),
-        ("statement_timeout", SERVER_LIMIT_MS),
-        ("idle_in_transaction_session_timeout", SERVER_LIMIT_MS),
-    ]);
+    let options = options.application_name("sluice-directory").extra_float_digits(None);
+    let named = || format!("cannot open the meta database at {place}");
+    // The pool itself would only say that it waited in vain.
+    let mut first = PgConnection::connect_with(&options).await.with_context(named)?;
+    set_up(&mut first).await.with_context(named)?;
+    first.close().await.with_context(named)?;
     let pool = PgPoolOptions::new()
         .max_connections(CONNECTIONS)
         .acquire_timeout(BUSY_TIMEOUT)
+        .after_connect(|connection, _| {
+            Box::pin(async move {
+                set_up(connection).await.map_err(|unfit| match unfit {
+                    UnfitSession::Database(error) => error,
+                    other => sqlx::Error::Configuration(other.into()),
+                })
+            })
+        })
         .connect_with(options)
         .await
-        .with_context(|| format!("cannot open the meta database at {place}"))?;
+        .with_context(named)?;
     // Several that start at once take turns: the migrator locks the database.
     POSTGRES_MIGRATIONS.run(&pool).await.with_context(|| format!("cannot bring {place} up to date"))?;
     Ok(Database::Postgres(pool))
+}
+
+/// Limits, and commits that survive a power failure: whatever is answered was committed before.
+/// Each is set by a statement and read back, as a connection pooler may drop what a client asks for
+/// when it connects.
+async fn set_up(connection: &mut PgConnection) -> Result<(), UnfitSession> {
+    let settings = [
+        Setting::new("lock_timeout", BUSY_TIMEOUT.as_millis()),
+        Setting::new("statement_timeout", SERVER_LIMIT_MS),
+        Setting::new("idle_in_transaction_session_timeout", SERVER_LIMIT_MS),
+    ];
+    set_up_postgres_session(connection, &settings).await.map(drop)
 }
 
 /// Makes the file if it is missing, with passwords in mind: SQLite gives its side files the same permissions.
