@@ -30,22 +30,22 @@ pub async fn shard(admin: &AdminArgs, command: ShardCommand) -> anyhow::Result<(
         ShardCommand::Add(args) => {
             let new = new_shard(*args)?;
             let added: ListedShard = call(admin, Method::POST, "/shards", Some(&new)).await?;
-            report(admin.output, &added, |added| shard_table(std::slice::from_ref(added)))
+            report(admin.output, &added, |added| shard_report(std::slice::from_ref(added), None))
         }
         ShardCommand::Set(args) => {
             let (name, change) = shard_change(*args)?;
             let path = format!("/shards/{name}");
             let changed: ListedShard = call(admin, Method::PATCH, &path, Some(&change)).await?;
-            report(admin.output, &changed, |changed| shard_table(std::slice::from_ref(changed)))
+            report(admin.output, &changed, |changed| shard_report(std::slice::from_ref(changed), None))
         }
         ShardCommand::Remove { name } => {
             call::<()>(admin, Method::DELETE, &format!("/shards/{name}"), None::<&()>).await?;
             let listed: Shards<ListedShard> = call(admin, Method::GET, "/shards", None::<&()>).await?;
-            report(admin.output, &listed, |listed| shard_table(&listed.shards))
+            report(admin.output, &listed, |listed| shard_report(&listed.shards, None))
         }
         ShardCommand::List => {
             let listed: Shards<ListedShard> = call(admin, Method::GET, "/shards", None::<&()>).await?;
-            report(admin.output, &listed, |listed| shard_table(&listed.shards))
+            report(admin.output, &listed, |listed| shard_report(&listed.shards, None))
         }
     }
 }
@@ -61,7 +61,7 @@ pub async fn customer(admin: &AdminArgs, command: CustomerCommand) -> anyhow::Re
             call(admin, Method::PUT, &format!("/customers/{id}"), Some(&Place { shard })).await?
         }
     };
-    report(admin.output, &routes, route_table)
+    report(admin.output, &routes, |routes| route_table(routes).to_string())
 }
 
 async fn call<A: serde::de::DeserializeOwned>(
@@ -132,7 +132,7 @@ fn password(args: &PasswordArgs) -> anyhow::Result<Option<SecretString>> {
 }
 
 #[expect(clippy::print_stdout, reason = "the report is what the command is for")]
-fn report<T: Serialize>(output: Output, answer: &T, table: impl FnOnce(&T) -> Table) -> anyhow::Result<()> {
+fn report<T: Serialize>(output: Output, answer: &T, table: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
     match output {
         Output::Table => println!("{}", table(answer)),
         Output::Json => println!("{}", serde_json::to_string_pretty(answer)?),
@@ -150,23 +150,62 @@ fn right(number: impl ToString) -> Cell {
     Cell::new(number.to_string()).set_alignment(CellAlignment::Right)
 }
 
-fn shard_table(shards: &[ListedShard]) -> Table {
-    let mut table = table(&["shard", "state", "pool", "weight", "customers", "rows", "size", "answers", "database"]);
-    let about = |number: Option<u64>, form: fn(u64) -> String| right(number.map(form).unwrap_or_default());
+/// A line for each shard, cut to the terminal's width (or the one given), and below them what is
+/// wrong with those that do not answer, in full. What matters most stands first.
+fn shard_report(shards: &[ListedShard], width: Option<u16>) -> String {
+    let columns = ["shard", "state", "answers", "customers", "rows", "size", "as of", "pool", "weight", "database"];
+    let mut table = table(&columns);
+    // By the database's own statistics.
+    let about = |number: Option<u64>, form: fn(u64) -> String| {
+        right(number.map(|number| format!("≈{}", form(number))).unwrap_or_default())
+    };
+    let mut troubles = String::new();
     for shard in shards {
+        let answers = match (shard.asked_ago_ms, shard.answers) {
+            (Some(ms), true) => format!("yes, {}", age(ms)),
+            (Some(ms), false) => format!("no, {}", age(ms)),
+            (None, true) => "not asked yet".to_owned(),
+            (None, false) => "no".to_owned(),
+        };
         table.add_row([
             Cell::new(&shard.name),
             Cell::new(if shard.held { format!("{}, held", shard.state) } else { shard.state.to_string() }),
-            Cell::new(shard.pool),
-            right(shard.weight),
+            Cell::new(answers),
             right(shard.customers),
             about(shard.rows, |rows| rows.to_string()),
             about(shard.bytes, size),
-            Cell::new(shard.trouble.as_deref().map_or("yes".to_owned(), |trouble| format!("no: {trouble}"))),
+            Cell::new(shard.measured_ago_ms.map(age).unwrap_or_default()),
+            Cell::new(shard.pool),
+            right(shard.weight),
             Cell::new(place(shard)),
         ]);
+        if let Some(trouble) = &shard.trouble {
+            troubles.push_str(&format!("\n{} does not answer: {trouble}", shard.name));
+        }
     }
-    table
+    match width.or(table.width()) {
+        Some(width) => cut(&table.to_string(), width.into()) + &troubles,
+        None => format!("{table}{troubles}"),
+    }
+}
+
+/// Lines of at most so many characters; one that was longer ends with an ellipsis.
+fn cut(lines: &str, width: usize) -> String {
+    let short = lines.lines().map(|line| match line.char_indices().nth(width) {
+        Some(_) => line.chars().take(width.saturating_sub(1)).chain(['…']).collect(),
+        None => line.to_owned(),
+    });
+    short.collect::<Vec<String>>().join("\n")
+}
+
+/// How long ago something was, for people.
+fn age(ms: u64) -> String {
+    match ms / 1_000 {
+        seconds @ 0..120 => format!("{seconds} s ago"),
+        seconds @ 120..7_200 => format!("{} min ago", seconds / 60),
+        seconds @ 7_200..172_800 => format!("{} h ago", seconds / 3_600),
+        seconds => format!("{} d ago", seconds / 86_400),
+    }
 }
 
 /// Where a shard is, as an URL without a password.
@@ -246,6 +285,50 @@ mod tests {
         };
         assert!(change(&[]).unwrap_err().to_string().contains("--help"));
         assert_eq!(change(&["--state", "draining"]).unwrap().1.state, Some(ShardState::Draining));
+    }
+
+    fn listed(name: &str, trouble: Option<&str>) -> ListedShard {
+        let listed = serde_json::json!({"name": name, "flavor": "postgres", "host": "db-of-a-long-name.example.org", "port": 5432,
+            "user": "sluice", "database": "people", "pool": "shared", "state": "open", "weight": 1, "customers": 3,
+            "rows": 17_855, "bytes": 1_300_000, "measured_ms": 1, "measured_ago_ms": 7_300, "asked_ms": 1,
+            "asked_ago_ms": 3_000, "answers": trouble.is_none(), "trouble": trouble});
+        serde_json::from_value(listed).unwrap()
+    }
+
+    #[test]
+    fn what_is_an_estimate_says_so_and_how_old_it_is() {
+        let report = shard_report(&[listed("a", None)], Some(200));
+        for part in ["≈17855", "≈1.2 MiB", "7 s ago", "yes, 3 s ago"] {
+            assert!(report.contains(part), "{part}: {report}");
+        }
+        let never = ListedShard { rows: None, asked_ago_ms: None, measured_ago_ms: None, ..listed("a", None) };
+        let report = shard_report(&[never], Some(200));
+        assert!(report.contains("not asked yet") && !report.contains("≈17"), "{report}");
+    }
+
+    #[test]
+    fn a_table_is_as_wide_as_the_terminal_and_what_is_wrong_stands_below_it_in_full() {
+        let trouble = "it does not answer: ".repeat(20);
+        let shards = [listed("a", None), listed("b", Some(&trouble))];
+        for width in [80, 100, 200] {
+            let report = shard_report(&shards, Some(width));
+            let (table, below) = report.split_once("\nb does not answer: ").expect("what is wrong stands below");
+            assert_eq!(below, trouble);
+            assert!(table.lines().all(|line| line.chars().count() <= usize::from(width)), "{table}");
+            for part in ["≈17855", "no, 3 s ago", "7 s ago"] {
+                assert!(table.contains(part), "{part}: {table}");
+            }
+        }
+        // Into a file or another program, nothing is cut.
+        assert!(shard_report(&shards, None).contains("postgres://sluice@db-of-a-long-name.example.org:5432/people"));
+    }
+
+    #[test]
+    fn an_age_is_told_in_the_unit_that_fits() {
+        for (ms, told) in [(999, "0 s ago"), (119_999, "119 s ago"), (120_000, "2 min ago"), (7_200_000, "2 h ago")] {
+            assert_eq!(age(ms), told);
+        }
+        assert_eq!(age(172_800_000), "2 d ago");
     }
 
     #[test]

@@ -172,7 +172,9 @@ Another address or password is tried first, and has to lead to the same database
         /// Its name.
         name: String,
     },
-    /// Every shard: its state, customers, rows and size, and whether it answers. Never a password.
+    /// Every shard: its state, customers, about how many rows and bytes, and whether it answered
+    /// when it was last asked. What is wrong with one that does not stands below, in full. Never a
+    /// password.
     List,
 }
 

@@ -277,7 +277,7 @@ fn read_position(position: i64) -> Result<Position, sqlx::Error> {
 }
 
 /// Milliseconds since 1970 by this machine's clock: for people, and nothing is decided by it.
-fn now_ms() -> i64 {
+pub(crate) fn now_ms() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or(Duration::ZERO);
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -14,7 +14,7 @@ use super::{Directory, no_such_shard, password_unreadable, unavailable};
 use crate::{
     api::{ListedShard, NewShard, ShardChange, ShardCredentials, Shards},
     registration::{Found, LISTING_LIMIT, LOOK_LIMIT, Listed, chain, validate, validate_change},
-    store::{Earlier, Removal, StoredPassword, StoredShard, read_password},
+    store::{Earlier, Removal, StoredPassword, StoredShard, now_ms, read_password},
 };
 
 impl Directory {
@@ -233,6 +233,8 @@ impl From<StoredShard> for ListedShard {
             StoredPassword::Sealed(_) => None,
         };
         let (weight, customers, measured) = (stored.weight, stored.customers, stored.measured);
+        let now = now_ms();
+        let ago = |ms: i64| now.saturating_sub(ms).max(0).unsigned_abs();
         Self {
             name,
             flavor,
@@ -248,6 +250,9 @@ impl From<StoredShard> for ListedShard {
             rows: measured.map(|measured| measured.size.rows),
             bytes: measured.map(|measured| measured.size.bytes),
             measured_ms: measured.map(|measured| measured.ms),
+            measured_ago_ms: measured.map(|measured| ago(measured.ms)),
+            asked_ms: stored.asked_ms,
+            asked_ago_ms: stored.asked_ms.map(ago),
             answers: stored.trouble.is_none(),
             trouble: stored.trouble,
             password_file,

@@ -135,7 +135,16 @@ pub struct ListedShard {
     pub bytes: Option<u64>,
     /// When that was, in milliseconds since 1970 by the directory's clock.
     pub measured_ms: Option<i64>,
-    /// Whether it answered when it was last asked.
+    /// How long ago that was. Unlike the moment itself, this needs no clock but the directory's.
+    #[serde(default)]
+    pub measured_ago_ms: Option<u64>,
+    /// When it was last asked, whether it answered or not.
+    #[serde(default)]
+    pub asked_ms: Option<i64>,
+    /// How long ago that was.
+    #[serde(default)]
+    pub asked_ago_ms: Option<u64>,
+    /// Whether it answered when it was last asked: it may have stopped since.
     pub answers: bool,
     /// If not, why.
     #[serde(skip_serializing_if = "Option::is_none", default)]

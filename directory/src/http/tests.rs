@@ -262,7 +262,7 @@ async fn lists_never_hold_a_password_and_credentials_do() {
     let (_, listed) = served.get("/shards").await;
     let wanted = json!({"name": "pg", "flavor": "postgres", "host": "h", "port": 1, "user": "u", "database": "d",
         "pool": "shared", "state": "open", "weight": 1, "customers": 0, "rows": null, "bytes": null, "measured_ms": null,
-        "answers": true});
+        "measured_ago_ms": null, "asked_ms": null, "asked_ago_ms": null, "answers": true});
     assert_eq!(listed, json!({"shards": [wanted]}));
     let (_, full) = served.get("/shards/credentials").await;
     assert_eq!(full["shards"][0]["password"], json!("hunter2"));
@@ -384,8 +384,14 @@ async fn the_list_says_what_each_shard_holds_and_whether_it_answers() {
     let listed = measure().await;
     assert_eq!((&listed["rows"], &listed["answers"]), (&json!(5_000), &json!(true)), "{listed}");
     assert!(listed["bytes"].as_u64().unwrap() > 100_000 && listed["measured_ms"].as_i64().unwrap() > 0, "{listed}");
+    assert_eq!(listed["asked_ms"], listed["measured_ms"]);
+    assert!(listed["asked_ago_ms"].as_u64().unwrap() < 60_000, "{listed}");
+    let answered = listed["measured_ms"].as_i64().unwrap();
     std::fs::rename(&file, served.folder.path().join("away.db")).unwrap();
+    tokio::time::sleep(Duration::from_millis(20)).await;
     let listed = measure().await;
+    assert_eq!(listed["measured_ms"].as_i64(), Some(answered), "what it held is as old as it is");
+    assert!(listed["asked_ms"].as_i64().unwrap() > answered, "{listed}");
     assert_eq!((&listed["rows"], &listed["answers"]), (&json!(5_000), &json!(false)), "{listed}");
     assert!(listed["trouble"].as_str().unwrap().contains("a.db cannot be this shard"), "{listed}");
 }

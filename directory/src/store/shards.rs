@@ -51,7 +51,9 @@ pub struct StoredShard {
     pub held: bool,
     /// How much it held when it last answered.
     pub measured: Option<Measured>,
-    /// Why it did not answer when it was last asked.
+    /// When it was last asked, in milliseconds since 1970 by the directory's clock.
+    pub asked_ms: Option<i64>,
+    /// Why it did not answer then.
     pub trouble: Option<String>,
 }
 
@@ -169,6 +171,7 @@ impl Store {
             measured_bytes: None,
             measured_customers: None,
             measured_ms: None,
+            asked_ms: None,
             trouble: None,
         }
     }
@@ -242,7 +245,7 @@ impl Store {
         let mut session = held.session();
         match found {
             Ok(size) => session.measured(shard, whole(size.rows), whole(size.bytes), now_ms()).await,
-            Err(trouble) => session.trouble(shard, &trouble).await,
+            Err(trouble) => session.trouble(shard, &trouble, now_ms()).await,
         }
         .map_err(noting)
     }
@@ -345,6 +348,7 @@ impl TryFrom<ShardRow> for StoredShard {
                 customers: customers.unsigned_abs(),
                 ms,
             }),
+            asked_ms: row.asked_ms,
             trouble: row.trouble,
         })
     }

@@ -46,11 +46,12 @@ pub(super) struct ShardRow {
     pub(super) measured_bytes: Option<i64>,
     pub(super) measured_customers: Option<i64>,
     pub(super) measured_ms: Option<i64>,
+    pub(super) asked_ms: Option<i64>,
     pub(super) trouble: Option<String>,
 }
 
 const SHARD_COLUMNS: &str = r#"name, flavor, host, port, "user", password, password_form, "database", pool, state, weight,
-    customers, version, adopted, held, measured_rows, measured_bytes, measured_customers, measured_ms, trouble"#;
+    customers, version, adopted, held, measured_rows, measured_bytes, measured_customers, measured_ms, asked_ms, trouble"#;
 
 impl Session<'_> {
     /// The routes of these customers, by customer and position.
@@ -182,7 +183,7 @@ impl Session<'_> {
     pub(super) async fn measured(&mut self, shard: &str, rows: i64, bytes: i64, ms: i64) -> sqlx::Result<()> {
         const MEASURED: &str =
             "UPDATE shard SET measured_rows = $1, measured_bytes = $2, measured_customers = customers,
-            measured_ms = $3, trouble = NULL WHERE name = $4";
+            measured_ms = $3, asked_ms = $3, trouble = NULL WHERE name = $4";
         on!(self, one => {
             sqlx::query(MEASURED).bind(rows).bind(bytes).bind(ms).bind(shard).execute(one).await?;
         });
@@ -190,9 +191,10 @@ impl Session<'_> {
     }
 
     /// Stores that a shard did not answer; what it held when it last did stays.
-    pub(super) async fn trouble(&mut self, shard: &str, trouble: &str) -> sqlx::Result<()> {
+    pub(super) async fn trouble(&mut self, shard: &str, trouble: &str, ms: i64) -> sqlx::Result<()> {
         on!(self, one => {
-            sqlx::query("UPDATE shard SET trouble = $1 WHERE name = $2").bind(trouble).bind(shard).execute(one).await?;
+            let query = sqlx::query("UPDATE shard SET trouble = $1, asked_ms = $2 WHERE name = $3").bind(trouble);
+            query.bind(ms).bind(shard).execute(one).await?;
         });
         Ok(())
     }

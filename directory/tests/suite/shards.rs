@@ -96,6 +96,7 @@ pub(crate) async fn a_shard_that_does_not_answer_keeps_what_was_measured(meta: &
     store.note_size("a", Err("it is away".into())).await.unwrap();
     let silent = store.shard("a").await.unwrap().unwrap();
     let measured = silent.measured.unwrap();
+    assert!(silent.asked_ms.unwrap() >= measured.ms, "{silent:?}");
     assert_eq!((measured.size, measured.customers, silent.trouble.as_deref()), (size, 1, Some("it is away")));
     store.note_size("a", Ok(size)).await.unwrap();
     assert_eq!(store.shard("a").await.unwrap().unwrap().trouble, None);
