@@ -51,7 +51,8 @@ pub struct RefusedRow {
 pub enum Appended {
     /// All of it is stored.
     Stored,
-    /// The database refuses exactly these rows for their values. Nothing is stored: append the batch again without them.
+    /// The database refuses exactly these rows for their values: it takes other rows. Nothing is
+    /// stored: append the batch again without them.
     Refused(Vec<RefusedRow>),
     /// The database refuses these rows, at least one, and probably more: the search for them was ended. Nothing is stored: append the
     /// batch again without them, and less of it at once.

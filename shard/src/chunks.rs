@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::fault::Fault;
+use crate::{Class, fault::Fault};
 
 /// Rows of one statement. Fixed lengths, so that the connection's cache holds every statement it will ever need; the
 /// longest binds 4,000 values of the 32,766 that SQLite takes (MySQL: 65,535).
@@ -30,12 +30,15 @@ impl Inserts {
     }
 }
 
-/// The database says how many rows it stored; fewer than were sent would be lost silently.
+/// The database says how many rows it stored; fewer than were sent would be lost silently. A
+/// trigger may do that to one row or to all.
 pub(crate) fn expect_all(stored: u64, sent: usize) -> Result<(), Fault> {
     if stored == sent as u64 {
         return Ok(());
     }
-    Err(Fault::invariant(format!("{stored} of {sent} rows were stored: has person a trigger?")))
+    let what =
+        format!("{stored} of {sent} rows were stored: a trigger or rule of person does something else with them");
+    Err(Fault::new(Class::Data, what))
 }
 
 #[cfg(test)]

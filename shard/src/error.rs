@@ -2,18 +2,21 @@
 
 use std::fmt;
 
-/// What to do about an error; decided per engine from SQLSTATE and error codes, never from message text.
+/// What to do about an error; decided per engine from SQLSTATE and error codes, never from message
+/// text. Whether a refused row or its table is wrong, no code says: [`Class::Data`] becomes
+/// [`Class::Configuration`] where the table takes no row at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Class {
     /// Connection, timeout, deadlock, disk full, read-only, too many connections: try again for ever.
     Transient,
     /// Bad password, missing table or position row, another identity: somebody has to mend it; ask the directory again.
     Configuration,
-    /// This value is refused, and would be for ever: a short list of codes per engine.
+    /// A row is refused: for its value, or because its table is wrong. Only within this crate:
+    /// [`crate::Shard::append`] names rows that are refused for their values.
     Data,
     /// A stored position was not the expected one: read the positions again, in a new transaction.
     PositionMoved,
-    /// A unique violation or the like: an invariant of ours broke. Stop loudly.
+    /// Our primary key is there already, or the like: an invariant of ours broke. Stop loudly.
     Invariant,
 }
 

@@ -41,8 +41,11 @@ impl Fault {
         }
     }
 
+    /// The error as callers see it. A refusal that could not be brought home to a row is nobody's
+    /// value: somebody has to look.
     pub(crate) fn during(self, operation: Operation) -> ShardError {
-        ShardError::new(operation, self.class, self.source)
+        let class = if self.class == Class::Data { Class::Configuration } else { self.class };
+        ShardError::new(operation, class, self.source)
     }
 }
 
@@ -112,5 +115,11 @@ mod tests {
         assert_eq!(Fault::from(sqlx::Error::from(lost)).class, Class::Transient);
         assert_eq!(Fault::from(sqlx::Error::WorkerCrashed).class, Class::Transient);
         assert_eq!(Fault::from(sqlx::Error::ColumnNotFound("id".into())).class, Class::Configuration);
+    }
+
+    #[test]
+    fn a_refusal_that_is_no_rows_is_a_matter_of_configuration_and_stops_nobody_for_good() {
+        let refused = Fault::new(Class::Data, "a trigger of journal_position").during(Operation::Append);
+        assert_eq!(refused.class, Class::Configuration);
     }
 }

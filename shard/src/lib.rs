@@ -7,8 +7,9 @@
 //! 2. [`batch`]: [`Batch`]: the rows and the [`Advance`]s that one transaction stores.
 //! 3. [`error`]: [`ShardError`] and its [`Class`]: what a lane does about it.
 //! 4. [`shard`]: [`Shard`]: register, connect, append, read back; [`limits`]: [`Limits`], how long that may take.
-//! 5. `append`: the lane's transaction, once for all engines; `lane_rule` and `bisection` are its pure parts. `registration`
-//!    and `schema` are what makes a database a shard; `rebinding` gives one over to another journal. `customers` lists
+//! 5. `append`: the lane's transaction, once for all engines; `lane_rule` and `bisection` are its
+//!    pure parts; `trial` tells a wrong table from wrong rows. `registration` and `schema` are what
+//!    makes a database a shard; `rebinding` gives one over to another journal. `customers` lists
 //!    whose rows a shard holds. [`session`]: whether what was asked of a connection is in force.
 //! 6. `engine`: the closed set of engines; `postgres`, `mysql`, `sqlite`: all SQL of one engine. Another engine is another such
 //!    file, a variant there, and one in [`Flavor`]. [`copy_format`]: rows as PostgreSQL takes them. Debug
@@ -39,6 +40,7 @@ mod schema;
 pub mod session;
 pub mod shard;
 mod sqlite;
+mod trial;
 
 pub use address::{Flavor, ShardAddress};
 pub use batch::{Advance, Appended, Batch, RefusedRow, StoredPosition};
@@ -47,3 +49,4 @@ pub use error::{Class, Operation, ShardError};
 pub use limits::Limits;
 pub use postgres::set_up as set_up_postgres_session;
 pub use shard::{Counts, Identity, Shard, Size, StoredRow, journal_of, rebind, register};
+pub use trial::LastStored;

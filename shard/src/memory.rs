@@ -196,8 +196,11 @@ impl Memory {
 
     pub(crate) async fn savepoint(&mut self) -> Result<(), Fault> {
         let set = |state: &mut database::State, session| {
+            let is_wrong = state.trouble == Some(Trouble::WrongTable);
             let transaction = state.transaction(session)?;
             transaction.savepoint = Some(transaction.rows.len());
+            // As the others it keeps the table as it is, for itself.
+            transaction.table_is_wrong = Some(is_wrong);
             Ok(())
         };
         self.ask("savepoint".to_owned(), Want::Nothing, set).await
@@ -271,9 +274,18 @@ impl Memory {
         after: i64,
         limit: u32,
     ) -> Result<Vec<(i64, String, String)>, Fault> {
-        let read = |state: &mut database::State, _| {
-            let rows = state.contents.rows.values().filter(|row| row.customer == customer.as_str() && row.id > after);
-            Ok(rows.take(limit as usize).map(|row| (row.id, row.name.clone(), row.address.clone())).collect())
+        let read = |state: &mut database::State, session| {
+            // Its own transaction's rows as well.
+            let own = state.sessions.get(&session).and_then(|session| session.transaction.as_ref());
+            let mut rows: Vec<&Row> =
+                state.contents.rows.values().chain(own.into_iter().flat_map(|own| &own.rows)).collect();
+            rows.retain(|row| row.customer == customer.as_str() && row.id > after);
+            rows.sort_by_key(|row| row.id);
+            Ok(rows
+                .into_iter()
+                .take(limit as usize)
+                .map(|row| (row.id, row.name.clone(), row.address.clone()))
+                .collect())
         };
         self.ask(format!("read rows of {customer}"), Want::Nothing, read).await
     }

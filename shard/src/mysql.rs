@@ -42,7 +42,10 @@ use crate::{
 /// should have been rolled back and was not ends here.
 const BEGIN: &str = "ROLLBACK; BEGIN; SAVEPOINT stands";
 const COMMIT: &str = "RELEASE SAVEPOINT stands; COMMIT";
-const SAVEPOINT: &str = "RELEASE SAVEPOINT stands; SAVEPOINT stands; SAVEPOINT part";
+/// Having been read, the table stays as it is until the search ends.
+const SAVEPOINT: &str =
+    "RELEASE SAVEPOINT stands; SAVEPOINT stands; SELECT 1 FROM `person` WHERE FALSE; SAVEPOINT part";
+const NEXT_SAVEPOINT: &str = "RELEASE SAVEPOINT stands; SAVEPOINT stands; SAVEPOINT part";
 const UNDO_TO_SAVEPOINT: &str = "ROLLBACK TO SAVEPOINT part";
 /// What is said of a prepared statement that is not there.
 pub(crate) const UNKNOWN_STATEMENT: u16 = 1243;
@@ -226,7 +229,7 @@ impl Mysql {
 
     /// A savepoint takes the place of one of the same name.
     pub(crate) async fn next_savepoint(&mut self) -> Result<(), Fault> {
-        self.savepoint().await
+        self.within_transaction(NEXT_SAVEPOINT).await
     }
 
     pub(crate) async fn undo_to_savepoint(&mut self) -> Result<(), Fault> {

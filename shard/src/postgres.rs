@@ -92,7 +92,10 @@ const ADD_POSITIONS: &str = "
     ON CONFLICT (journal_partition) DO NOTHING";
 /// The mark's row comes first.
 const POSITIONS: &str = "SELECT {mark}; SELECT journal_partition::int8, position, stamp FROM journal_position";
-const SAVEPOINT: &str = "SAVEPOINT part";
+/// Only a search sets savepoints. The lock keeps the table as it is until the search ends (any other
+/// writer has the same one); a constraint that waits for the commit would not say which row it
+/// refuses.
+const SAVEPOINT: &str = "LOCK TABLE person IN ROW EXCLUSIVE MODE; SET CONSTRAINTS ALL IMMEDIATE; SAVEPOINT part";
 const NEXT_SAVEPOINT: &str = "RELEASE SAVEPOINT part; SAVEPOINT part";
 const UNDO_TO_SAVEPOINT: &str = "ROLLBACK TO SAVEPOINT part";
 /// Reads all rows, which may take longer than a lane's statement ever should. One string, so that a stream dropped half

@@ -7,7 +7,7 @@ use sluice_model::{CustomerId, EventId, Partition};
 use tokio::time::timeout;
 
 use crate::{
-    Appended, Batch, Class, Flavor, Limits, Operation, ShardAddress, ShardError, StoredPosition, append,
+    Appended, Batch, Class, LastStored, Limits, Operation, ShardAddress, ShardError, StoredPosition, append,
     engine::Engine, fault::Fault, rebinding, registration,
 };
 
@@ -117,6 +117,8 @@ pub async fn journal_of(address: &ShardAddress, shard: &str) -> Result<String, S
 pub struct Shard {
     engine: Engine,
     limits: Limits,
+    /// By it a wrong table is told from wrong rows. Whoever connects again takes it along.
+    pub last_stored: LastStored,
 }
 
 impl Shard {
@@ -142,7 +144,7 @@ impl Shard {
         found
             .and_then(|found| registration::expect(&found, identity))
             .map_err(|fault| fault.during(Operation::VerifyIdentity))?;
-        Ok(Self { engine, limits })
+        Ok(Self { engine, limits, last_stored: LastStored::default() })
     }
 
     /// The stored positions, as of now.
@@ -155,17 +157,21 @@ impl Shard {
 
     /// Stores a batch in one transaction: positions compared and advanced, rows in, commit.
     ///
-    /// Where the database refuses rows for their values, nothing is stored, and [`Appended`] names these rows. No more than a limited number
-    /// of attempts is made to find them, within a limited time ([`Limits::search`]).
+    /// Where the database refuses rows for their values, nothing is stored, and [`Appended`] names
+    /// these rows. No more than a limited number of attempts is made to find them, within a limited
+    /// time ([`Limits::search`]). Where it would refuse any other row as well, none is named.
     ///
     /// Never put a timeout or `select!` around it: a cancelled `COPY` leaves the connection one answer behind. Give it a
     /// task of its own; the server's own timeouts bound it.
     ///
     /// # Errors
-    /// [`Class::PositionMoved`] where a stored position is not the expected one. After a [`Class::Transient`] error
-    /// of the commit it is unknown whether it took place: connect anew and read the positions.
+    /// [`Class::PositionMoved`] where a stored position is not the expected one.
+    /// [`Class::Configuration`] where the table takes no row: it has to be mended. After a
+    /// [`Class::Transient`] error of the commit it is unknown whether it took place: connect anew
+    /// and read the positions.
     pub async fn append(&mut self, batch: &Batch) -> Result<Appended, ShardError> {
-        let appended = append::append(&mut self.engine, batch, self.limits.search()).await;
+        let Self { engine, limits, last_stored } = self;
+        let appended = append::append(engine, batch, last_stored, limits.search()).await;
         appended.map_err(|fault| fault.during(Operation::Append))
     }
 

@@ -83,4 +83,10 @@ on_every_engine! {
     refused::a_batch_of_nothing_but_refused_rows_advances,
     refused::where_all_of_many_rows_are_refused_each_search_ends_soon_and_finds_some,
     refused::an_invariant_beside_a_refused_row_commits_nothing,
+    wrong_table::while_a_table_takes_no_row_none_is_refused_and_all_are_stored_once_it_does,
+    wrong_table::bad_rows_of_many_customers_are_refused_and_hold_nobody_up,
+    wrong_table::a_trigger_that_shuts_one_customer_out_stops_nobody_else,
+    wrong_table::a_trigger_that_shuts_everybody_out_is_a_matter_of_configuration,
+    wrong_table::what_refuses_every_row_from_some_id_on_refuses_none_of_them,
+    wrong_table::what_an_index_of_the_users_own_refuses_is_a_refused_row,
 }

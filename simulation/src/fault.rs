@@ -165,7 +165,14 @@ fn to_shard(world: &World, fault: Fault, lasts: Duration, chance: &mut Chance) -
             if database.trouble().is_some() {
                 return false;
             }
-            let troubles = [Trouble::Away, Trouble::Frozen, Trouble::Locked, Trouble::ReadOnly, Trouble::Full];
+            let troubles = [
+                Trouble::Away,
+                Trouble::Frozen,
+                Trouble::Locked,
+                Trouble::ReadOnly,
+                Trouble::Full,
+                Trouble::WrongTable,
+            ];
             let trouble = *chance.one_of(&troubles);
             world.note(&format!("{shard} is {trouble:?} for {} ms", lasts.as_millis()));
             database.set_trouble(Some(trouble));

@@ -20,7 +20,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 pub struct Lane {
     /// Its shard's name.
     pub shard: String,
-    /// `connecting`, `live`, `behind` or `stopped`.
+    /// `connecting`, `live`, `behind`, `misconfigured` or `stopped`.
     pub state: String,
     /// The last trouble, if it is not over.
     pub detail: Option<String>,

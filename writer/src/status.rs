@@ -95,10 +95,12 @@ impl Status {
         inner.stopped.remove(&partition);
     }
 
-    /// Whether every partition that this process has is read.
+    /// Whether every partition that this process has is read, and no shard's tables have to be
+    /// mended.
     pub fn is_ready(&self) -> bool {
         let inner = self.inner();
-        inner.assigned.as_ref().is_some_and(|assigned| inner.reading == *assigned)
+        let takes_rows = !inner.lanes.iter().any(|lane| lane.is_misconfigured());
+        takes_rows && inner.assigned.as_ref().is_some_and(|assigned| inner.reading == *assigned)
     }
 
     /// Keeps `/metrics` true: each lane's state, and what the journal holds of this process' partitions.
@@ -145,7 +147,8 @@ impl Status {
     }
 }
 
-/// `/livez`, `/readyz` (every partition that this process has is read) and `/lanes` (each lane's state and stored positions).
+/// `/livez`, `/readyz` (every partition that this process has is read, and every shard takes rows)
+/// and `/lanes` (each lane's state and stored positions).
 pub fn routes(status: Status) -> Router {
     let ready = {
         let status = status.clone();

@@ -36,8 +36,10 @@ pub enum Trouble {
     Locked,
     /// It takes no change.
     ReadOnly,
-    /// It takes no row.
+    /// Its disk takes no row.
     Full,
+    /// Its table has a column that nobody fills, or something else for which it refuses every row.
+    WrongTable,
 }
 
 /// A row of the database.
@@ -242,8 +244,15 @@ impl State {
         if self.transaction(session)?.is_broken {
             return Err(Fault::new(Class::Transient, "the transaction has failed before"));
         }
+        let is_wrong = self.trouble == Some(Trouble::WrongTable);
+        let is_wrong = self.transaction(session)?.table_is_wrong.unwrap_or(is_wrong);
         for row in rows.range(range) {
             let id = row.id.get();
+            if is_wrong {
+                self.transaction(session)?.is_broken = true;
+                // With a code that a row may have as well.
+                return Err(Fault::new(Class::Data, "nobody fills the column region"));
+            }
             if row.name.contains("poison") {
                 self.transaction(session)?.is_broken = true;
                 return Err(Fault::new(Class::Data, format!("the value of row {id} is refused")));

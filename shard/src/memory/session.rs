@@ -54,6 +54,8 @@ pub(super) struct Transaction {
     pub(super) savepoint: Option<usize>,
     /// A statement has failed since.
     pub(super) is_broken: bool,
+    /// Whether the table took no row when a search began, which keeps it as it is.
+    pub(super) table_is_wrong: Option<bool>,
 }
 
 impl Session {

@@ -6,6 +6,7 @@ use sluice_model::Rows;
 use sqlx::PgConnection;
 
 use crate::{
+    chunks::expect_all,
     copy_format::{HEADER, TRAILER, encode},
     fault::Fault,
 };
@@ -29,7 +30,7 @@ pub(super) async fn copy_in(
     if range.is_empty() {
         return Ok(());
     }
-    let expected = range.len() as u64;
+    let sent = range.len();
     let mut copy = connection.copy_in_raw(sql).await?;
     buffer.clear();
     buffer.extend_from_slice(HEADER);
@@ -43,11 +44,5 @@ pub(super) async fn copy_in(
     buffer.extend_from_slice(&TRAILER);
     copy.send(buffer.as_slice()).await?;
     // A commit after a failed COPY says that all is well: only this answer tells.
-    let stored = copy.finish().await?;
-    if stored != expected {
-        return Err(Fault::invariant(format!(
-            "{stored} of {expected} rows were stored: has person a trigger or rule?"
-        )));
-    }
-    Ok(())
+    expect_all(copy.finish().await?, sent)
 }

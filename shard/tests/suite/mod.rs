@@ -14,3 +14,4 @@ pub(crate) mod rows;
 mod sessions;
 pub(crate) mod size;
 mod sqlite_only;
+pub(crate) mod wrong_table;

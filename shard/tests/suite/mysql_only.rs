@@ -8,7 +8,9 @@ use sqlx::{Executor, MySqlConnection, Row};
 
 use crate::{
     mariadb_server::Mariadb,
-    support::{Fixture, append, at, customer, identity, named, names, numbered, step, stored},
+    support::{
+        Fixture, append, at, customer, identity, named, names, numbered, of, refused, step, stored, takes_nothing,
+    },
 };
 
 /// A batch of one row of customer 42.
@@ -128,6 +130,35 @@ async fn an_over_long_value_is_refused_and_not_cut_to_fit() {
     append(&mut shard, &batch).await;
     assert_eq!((stored(&mut shard).await, names(&mut shard).await.len()), (1, 0));
     fixture.admin("SET GLOBAL sql_mode = DEFAULT").await;
+}
+
+#[tokio::test]
+async fn a_partition_that_is_missing_holds_rows_back_until_some_are_taken() {
+    let fixture = Fixture::mysql().await;
+    let mut shard = fixture.shard().await;
+    let partitions = "ALTER TABLE person PARTITION BY LIST COLUMNS (customer_id) (PARTITION none VALUES IN ('1'))";
+    fixture.admin(partitions).await;
+    takes_nothing(&mut shard, &of("42", 0, "Ada")).await;
+    takes_nothing(&mut shard, &of("43", 0, "Ada")).await;
+    fixture.admin("ALTER TABLE person ADD PARTITION (PARTITION one VALUES IN ('42'))").await;
+    append(&mut shard, &of("42", 0, "Ada")).await;
+    for mut shard in [shard, fixture.connect().await] {
+        refused(&mut shard, &of("43", 1, "Ada")).await;
+        refused(&mut shard, &of("44", 1, "Ada")).await;
+    }
+}
+
+#[tokio::test]
+async fn a_value_that_a_column_of_another_kind_cannot_take_is_a_refused_row() {
+    let fixture = Fixture::mysql().await;
+    let mut shard = fixture.shard().await;
+    append(&mut shard, &of("42", 0, "Ada")).await;
+    // No plain row is taken any more: what was stored last tells that rows are.
+    fixture.admin("ALTER TABLE person MODIFY name ENUM ('Ada', 'Grace') NOT NULL").await;
+    refused(&mut shard, &of("42", 1, "Mary")).await;
+    append(&mut shard, &of("43", 1, "Grace")).await;
+    fixture.admin("DELETE FROM person; ALTER TABLE person MODIFY name INT NOT NULL").await;
+    takes_nothing(&mut shard, &of("42", 2, "Mary")).await;
 }
 
 /// In the middle of the search for a refused row, some of whose batch mates are in: the server chooses us as its victim, takes

@@ -4,7 +4,7 @@ use std::fs;
 
 use sluice_shard::{Class, Shard, register};
 
-use crate::support::{Fixture, append, at, identity, named, names, numbered, stored};
+use crate::support::{Fixture, append, at, identity, named, names, numbered, of, refused, stored, takes_nothing};
 
 #[tokio::test]
 async fn a_missing_file_is_not_made_by_connecting() {
@@ -72,4 +72,30 @@ async fn a_table_whose_rows_have_no_numbers_is_measured_by_counting() {
         .await;
     append(&mut fixture.shard().await, &numbered(0, 1_234)).await;
     assert_eq!(fixture.connect().await.size().await.unwrap().rows, 1_234);
+}
+
+#[tokio::test]
+async fn a_value_that_an_expression_cannot_read_is_a_refused_row() {
+    let fixture = Fixture::sqlite().await;
+    let mut shard = fixture.shard().await;
+    fixture.admin("CREATE INDEX own ON person (CASE name WHEN 'j' THEN json_extract(name, '$.a') END)").await;
+    // "malformed JSON", with the code of a missing table
+    refused(&mut shard, &of("42", 0, "j")).await;
+    append(&mut shard, &of("42", 0, "Ada")).await;
+}
+
+#[tokio::test]
+async fn a_foreign_key_that_waits_for_the_commit_stops_nobody_for_good() {
+    let fixture = Fixture::sqlite().await;
+    let mut shard = fixture.shard().await;
+    fixture
+        .admin(
+            "DROP TABLE person; CREATE TABLE known (customer TEXT PRIMARY KEY);
+             CREATE TABLE person (customer_id TEXT NOT NULL REFERENCES known DEFERRABLE INITIALLY DEFERRED,
+             id BIGINT NOT NULL, name TEXT NOT NULL, address TEXT NOT NULL, PRIMARY KEY (customer_id, id))",
+        )
+        .await;
+    takes_nothing(&mut shard, &of("42", 0, "Ada")).await;
+    fixture.admin("INSERT INTO known VALUES ('42')").await;
+    append(&mut fixture.connect().await, &of("42", 0, "Ada")).await;
 }

@@ -13,7 +13,8 @@ use std::{
 use secrecy::ExposeSecret;
 use sluice_model::{CustomerId, Partition, Person, Position, Rows};
 use sluice_shard::{
-    Advance, Appended, Batch, CustomerColumn, Flavor, Identity, Shard, ShardAddress, StoredPosition, register,
+    Advance, Appended, Batch, Class, CustomerColumn, Flavor, Identity, Operation, Shard, ShardAddress, StoredPosition,
+    register,
 };
 use sqlx::{
     Connection, MySqlConnection, PgConnection, SqliteConnection, mysql::MySqlConnectOptions,
@@ -150,6 +151,49 @@ impl Fixture {
         MySqlConnection::connect_with(&options).await.unwrap()
     }
 
+    /// From now on the table has a column that nobody fills: it takes no row, or, with a default,
+    /// takes them again.
+    pub async fn add_unfilled_column(&self, default: bool) {
+        let default = if default { "DEFAULT 'eu'" } else { "" };
+        let set = if default.is_empty() { "DROP DEFAULT" } else { "SET DEFAULT 'eu'" };
+        let sql = match self.address.flavor {
+            Flavor::Postgres | Flavor::Mysql => format!(
+                "ALTER TABLE person ADD COLUMN IF NOT EXISTS region VARCHAR(9) NOT NULL DEFAULT 'eu';
+                 ALTER TABLE person ALTER COLUMN region {set}"
+            ),
+            // SQLite changes no column of a table that is there.
+            Flavor::Sqlite => format!(
+                "BEGIN; ALTER TABLE person RENAME TO former;
+                 CREATE TABLE person (customer_id TEXT NOT NULL, id BIGINT NOT NULL, name TEXT NOT NULL,
+                     address TEXT NOT NULL, region TEXT NOT NULL {default}, PRIMARY KEY (customer_id, id));
+                 INSERT INTO person SELECT customer_id, id, name, address, 'eu' FROM former;
+                 DROP TABLE former; COMMIT"
+            ),
+        };
+        self.admin(&sql).await;
+    }
+
+    /// From now on a trigger refuses rows of which this holds, such as `NEW.name = 'poison'`.
+    pub async fn refuse_by_trigger(&self, rows: &str) {
+        let sql = match self.address.flavor {
+            Flavor::Postgres => format!(
+                "CREATE FUNCTION shut() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                     IF {rows} THEN RAISE EXCEPTION 'shut out' USING ERRCODE = 'U0001'; END IF;
+                     RETURN NEW;
+                 END $$;
+                 CREATE TRIGGER shut BEFORE INSERT ON person FOR EACH ROW EXECUTE FUNCTION shut()"
+            ),
+            Flavor::Mysql => format!(
+                "CREATE TRIGGER shut BEFORE INSERT ON person FOR EACH ROW
+                 IF {rows} THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'shut out'; END IF"
+            ),
+            Flavor::Sqlite => format!(
+                "CREATE TRIGGER shut BEFORE INSERT ON person WHEN {rows} BEGIN SELECT RAISE(ABORT, 'shut out'); END"
+            ),
+        };
+        self.admin(&sql).await;
+    }
+
     /// From now on the database refuses people of this name.
     pub async fn refuse_name(&self, name: &str) {
         match self.address.flavor {
@@ -202,6 +246,14 @@ pub fn named<'a>(from: u64, names: impl IntoIterator<Item = &'a str>) -> Batch {
     Batch { rows, advances: vec![step(0, from, to)] }
 }
 
+/// One row of one customer: the message after `from` in partition 0.
+pub fn of(customer_id: &str, from: u64, name: &str) -> Batch {
+    let mut rows = Rows::new();
+    let person = Person { name: name.into(), address: "there".into() };
+    rows.push(&customer(customer_id), at(0, from + 1).event(0), &person);
+    Batch { rows, advances: vec![step(0, from, from + 1)] }
+}
+
 /// `count` rows after `from`.
 pub fn numbered(from: u64, count: u64) -> Batch {
     let names: Vec<_> = (0..count).map(|n| format!("person {n}")).collect();
@@ -211,6 +263,19 @@ pub fn numbered(from: u64, count: u64) -> Batch {
 /// Stores a batch of which nothing is refused.
 pub async fn append(shard: &mut Shard, batch: &Batch) {
     assert_eq!(shard.append(batch).await.unwrap(), Appended::Stored);
+}
+
+/// Appends a batch of which every row is refused for its values.
+pub async fn refused(shard: &mut Shard, batch: &Batch) {
+    let appended = shard.append(batch).await.unwrap();
+    assert!(matches!(&appended, Appended::Refused(rows) if rows.len() == batch.rows.len()), "{appended:?}");
+}
+
+/// Appends a batch to a table that takes no row; gives what is said of it.
+pub async fn takes_nothing(shard: &mut Shard, batch: &Batch) -> String {
+    let error = shard.append(batch).await.unwrap_err();
+    assert_eq!((error.class, error.operation), (Class::Configuration, Operation::Append), "{}", error.source);
+    error.source.to_string()
 }
 
 /// The stored position of partition 0, as a message number.

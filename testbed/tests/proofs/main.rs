@@ -39,6 +39,7 @@ mod taken_out;
 mod trim;
 mod under_load;
 mod verify;
+mod wrong_table;
 
 use std::time::Duration;
 

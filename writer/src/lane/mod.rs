@@ -6,12 +6,13 @@
 //! - [`task`]: the lane's life: connect, ask the shard how far it is, commit batch after batch; `live`: when.
 //! - `store`: a batch stored whose rows the database may refuse; `pieces`: in which parts.
 //! - `trouble`: why it gives a connection up.
-//! - [`observe`]: what of it is counted.
+//! - `health`: what it shows of how it fares; [`observe`]: what of it is counted.
 //! - [`catch_up`]: a lane that is behind reads for itself, and joins.
 //!
 //! This file is the part that readers and the outside see.
 
 pub mod catch_up;
+mod health;
 mod live;
 pub mod observe;
 mod pieces;
@@ -48,6 +49,9 @@ pub enum LaneState {
     Live,
     /// Reading for itself from the shard's stored positions.
     Behind,
+    /// Its shard lets it in and takes no rows, since somebody has changed its tables: see the
+    /// detail. It tries again, and nothing is given up meanwhile.
+    Misconfigured,
     /// Stopped until somebody looks: see the detail.
     Stopped,
 }
@@ -239,9 +243,14 @@ impl Lane {
         !busy && self.health.borrow().state == LaneState::Live && !self.queue().has_events()
     }
 
-    /// Whether its shard is not to be reached now: it will not make room.
+    /// Whether its shard takes nothing now: the lane will not make room.
     pub fn is_away(&self) -> bool {
-        self.health.borrow().state == LaneState::Connecting
+        matches!(self.health.borrow().state, LaneState::Connecting | LaneState::Misconfigured)
+    }
+
+    /// Whether somebody has to mend its shard's tables.
+    pub fn is_misconfigured(&self) -> bool {
+        self.health.borrow().state == LaneState::Misconfigured
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use super::{Lane, LaneState};
 
-const STATES: [(LaneState, &str); 4] = [
+const STATES: [(LaneState, &str); 5] = [
     (LaneState::Connecting, "connecting"),
     (LaneState::Live, "live"),
     (LaneState::Behind, "behind"),
+    (LaneState::Misconfigured, "misconfigured"),
     (LaneState::Stopped, "stopped"),
 ];
 

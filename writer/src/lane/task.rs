@@ -10,14 +10,16 @@ use sluice_directory::{Client, ShardEntry};
 use sluice_journal::{Journal, ReadError, Verified, Watched};
 use sluice_model::{Pace, Place};
 use sluice_service::{Backoff, shutdown::cancelled_within};
-use sluice_shard::{Batch, Class, Identity, Operation, Shard, ShardError, StoredPosition};
+use sluice_shard::{Class, Identity, LastStored, Operation, Shard, ShardError, StoredPosition};
 use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Lane, LaneState, live, observe,
+    Lane, LaneState,
+    health::chain,
+    live,
     trouble::Trouble,
-    work::{self, Prepared, ShardPosition, Stored, Unfit, Work},
+    work::{Prepared, ShardPosition, Stored, Unfit, Work},
 };
 use crate::{
     config::LaneConfig,
@@ -61,20 +63,36 @@ pub(super) struct Task {
     /// What the shard said last, and what has been committed since.
     pub(super) stored: Stored,
     /// Whether something failed and nothing was stored since: `/lanes` shows what it was until then.
-    is_in_trouble: bool,
+    pub(super) is_in_trouble: bool,
+    /// Whether the shard's tables took no rows when it was tried last.
+    pub(super) is_misconfigured: bool,
+    /// What its table took last: see [`Shard::last_stored`].
+    last_stored: LastStored,
     /// The version of the shard's entry that it is connected by.
     version: Option<u64>,
     /// Memory for the next work.
     pub(super) spare: Work,
     pub(super) pace: Pace,
-    backoff: Backoff,
+    pub(super) backoff: Backoff,
 }
 
 /// Starts a lane's task. It ends when `context.stop` is cancelled and what was queued is committed, or an invariant broke.
 pub fn start(lane: Arc<Lane>, context: Context) -> JoinHandle<()> {
     let backoff = Backoff::new(RETRY.0, RETRY.1);
     let (stored, spare, pace) = (Stored::new(), Work::default(), live::pace());
-    let task = Task { lane, context, owned: 0, stored, is_in_trouble: false, version: None, spare, pace, backoff };
+    let task = Task {
+        lane,
+        context,
+        owned: 0,
+        stored,
+        is_in_trouble: false,
+        is_misconfigured: false,
+        last_stored: LastStored::default(),
+        version: None,
+        spare,
+        pace,
+        backoff,
+    };
     tokio::spawn(task.run())
 }
 
@@ -105,12 +123,18 @@ impl Task {
                 }
                 Trouble::Retry(error) => {
                     tracing::warn!(shard, error = &*error as &dyn Error, "trying the shard again");
-                    self.in_trouble(&*error);
+                    self.in_trouble(LaneState::Connecting, chain(&*error));
                     self.backoff.next_wait()
                 }
                 Trouble::Misconfigured(error) => {
                     tracing::error!(shard, error = &*error as &dyn Error, "this shard has to be mended; trying again");
-                    self.in_trouble(&*error);
+                    self.in_trouble(LaneState::Connecting, chain(&*error));
+                    // Its address may have changed.
+                    let _ = self.context.shards.refresh().await;
+                    self.backoff.next_wait()
+                }
+                Trouble::TakesNoRows(error) => {
+                    self.takes_no_rows(&*error);
                     // Its address may have changed.
                     let _ = self.context.shards.refresh().await;
                     self.backoff.next_wait()
@@ -129,24 +153,31 @@ impl Task {
             return Ok(());
         }
         let mut shard = self.connect().await?;
+        shard.last_stored = std::mem::take(&mut self.last_stored);
+        let ended = self.serve(&mut shard).await;
+        self.last_stored = std::mem::take(&mut shard.last_stored);
+        if ended.is_ok() {
+            shard.close().await;
+        }
+        ended
+    }
+
+    async fn serve(&mut self, shard: &mut Shard) -> Result<(), Trouble> {
         loop {
             self.is_where_it_was()?;
             if self.is_outdated() {
-                self.adopt(&mut shard).await?;
+                self.adopt(shard).await?;
             }
             if self.lane.queue().is_live() && !self.lane.queue().follows(&self.stored) {
                 tracing::warn!(shard = self.lane.shard(), "the shard is not where its queue begins: going behind");
                 self.lane.go_behind();
             }
             if self.lane.queue().is_live() {
-                self.is_in_trouble = false;
-                self.lane.set_health(LaneState::Live, None);
-                if self.live(&mut shard).await? {
-                    shard.close().await;
+                self.is_well(LaneState::Live);
+                if self.live(shard).await? {
                     return Ok(());
                 }
             } else if self.context.stop.is_cancelled() {
-                shard.close().await;
                 return Ok(());
             } else if self.lane.queue().reader_positions().is_empty() {
                 // No reader has started yet: they wait to hear from this shard.
@@ -155,7 +186,7 @@ impl Task {
                 if !self.is_in_trouble {
                     self.lane.set_health(LaneState::Behind, None);
                 }
-                self.catch_up(&mut shard).await?;
+                self.catch_up(shard).await?;
             }
         }
     }
@@ -197,7 +228,10 @@ impl Task {
         self.version = Some(version);
         self.stored.clear();
         self.adopt(&mut shard).await?;
-        self.backoff.reset();
+        // To be let in says nothing of a shard that takes no rows.
+        if !self.is_misconfigured {
+            self.backoff.reset();
+        }
         Ok(shard)
     }
 
@@ -328,22 +362,6 @@ impl Task {
         Ok(())
     }
 
-    /// Shows what is wrong, until something is stored again.
-    fn in_trouble(&mut self, error: &dyn Error) {
-        self.is_in_trouble = true;
-        self.lane.set_health(LaneState::Connecting, Some(chain(error)));
-    }
-
-    /// Notes that a batch is stored.
-    pub(super) fn committed(&mut self, batch: &Batch, took: Duration) {
-        if std::mem::take(&mut self.is_in_trouble) {
-            self.lane.set_health(LaneState::Behind, None);
-        }
-        observe::committed(&self.lane, batch.rows.len(), took);
-        work::committed(batch, &mut self.stored);
-        self.lane.set_stored(&self.stored);
-    }
-
     /// Bounds what is asked of a shard. A cancelled `COPY` leaves its connection one answer behind, so this may only be used
     /// where the connection is dropped after an error: as everywhere in this file.
     pub(super) async fn in_time<T>(
@@ -357,16 +375,4 @@ impl Task {
             Err(_) => Err(Trouble::Retry(format!("no answer to {what} within {} s", limit.as_secs_f64()).into())),
         }
     }
-}
-
-/// An error and what caused it, in one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

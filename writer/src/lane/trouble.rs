@@ -5,7 +5,7 @@ use std::error::Error;
 use sluice_directory::DirectoryError;
 use sluice_journal::ReadError;
 use sluice_model::Partition;
-use sluice_shard::{Class, ShardError};
+use sluice_shard::{Class, Operation, ShardError};
 
 use crate::shards::RegisterError;
 
@@ -16,6 +16,9 @@ pub(super) enum Trouble {
     Retry(Box<dyn Error + Send + Sync>),
     /// Somebody has to mend it: try again, for ever, and loudly.
     Misconfigured(Box<dyn Error + Send + Sync>),
+    /// The shard lets us in, and its tables take no rows: somebody has to mend them. Try again, for
+    /// ever; say it once.
+    TakesNoRows(Box<dyn Error + Send + Sync>),
     /// The shard is not where we thought: ask it again at once.
     Moved(Box<dyn Error + Send + Sync>),
     /// The journal lost the end of that partition: nobody of this worker may go on with it; the lane goes on with the others.
@@ -28,10 +31,10 @@ impl From<ShardError> for Trouble {
     fn from(error: ShardError) -> Self {
         match error.class {
             Class::Transient => Self::Retry(error.into()),
+            Class::Configuration if error.operation == Operation::Append => Self::TakesNoRows(error.into()),
             Class::Configuration => Self::Misconfigured(error.into()),
             Class::PositionMoved => Self::Moved(error.into()),
-            // `append` sets refused rows aside by itself; if the class comes through all the same, nothing is to be
-            // dropped on its account.
+            // No error of a shard has the class of refused rows.
             Class::Data | Class::Invariant => Self::Stop(error.into()),
         }
     }
@@ -62,5 +65,19 @@ impl From<ReadError> for Trouble {
 impl From<DirectoryError> for Trouble {
     fn from(error: DirectoryError) -> Self {
         Self::Retry(error.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_that_takes_no_rows_is_told_from_a_shard_that_lets_nobody_in() {
+        let trouble = |operation| Trouble::from(ShardError::new(operation, Class::Configuration, "mend it"));
+        assert!(matches!(trouble(Operation::Append), Trouble::TakesNoRows(_)));
+        for operation in [Operation::Connect, Operation::VerifyIdentity, Operation::ReadPositions] {
+            assert!(matches!(trouble(operation), Trouble::Misconfigured(_)), "{operation}");
+        }
     }
 }
