@@ -2,7 +2,7 @@
 
 use sluice_model::PartitionCount;
 
-use crate::{probe::ProbeError, rights::Forbidden};
+use crate::{probe::ProbeError, rights::Forbidden, size::Room};
 
 /// Why a journal cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +34,21 @@ pub enum OpenError {
         #[source]
         source: BoxError,
     },
+    /// The server has not got the bytes that the streams set aside.
+    #[error(
+        "the NATS server has no room for the stream {stream}: {room}. Lower JOURNAL_MAX_BYTES (partitions that hold nothing \
+         yet follow it; those with events are changed by `nats stream edit`), or give the server more \
+         (max_file_store), and start again"
+    )]
+    NoRoom {
+        /// The stream's name.
+        stream: String,
+        /// What is needed, and what there is.
+        room: Box<Room>,
+        /// What the server said.
+        #[source]
+        source: BoxError,
+    },
     /// The server is alone, and several copies were asked for.
     #[error(
         "the NATS server is alone, and cannot keep {asked} copies of the stream {stream}: start NATS as a cluster and name \
@@ -47,8 +62,8 @@ pub enum OpenError {
     },
     /// Too few servers of the cluster can take the stream: they are not up yet, have no room, or there are not so many.
     #[error(
-        "too few servers of the NATS cluster have room for the stream {stream} ({asked} copies of {max_bytes} bytes) at the \
-         moment; where that stays so, start more of them, give them more disk, or lower JOURNAL_REPLICAS or \
+        "too few servers of the NATS cluster have room for {asked} copies of the stream {stream} at the moment ({room}); \
+         where that stays so, start more of them, give them more disk, or lower JOURNAL_REPLICAS or \
          JOURNAL_MAX_BYTES"
     )]
     TooFewServers {
@@ -56,8 +71,8 @@ pub enum OpenError {
         stream: String,
         /// How many copies it should have.
         asked: usize,
-        /// How many bytes each.
-        max_bytes: i64,
+        /// What is needed of each, and what there is.
+        room: Box<Room>,
         /// What the server said.
         #[source]
         source: BoxError,

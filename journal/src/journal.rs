@@ -2,10 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use async_nats::jetstream::{
-    self,
-    context::{CreateStreamErrorKind, GetStreamErrorKind},
-    stream::Config,
+use async_nats::{
+    connection::State,
+    jetstream::{self, stream::Config},
 };
 use bytes::Bytes;
 use sluice_model::{CustomerId, Partition, PartitionCount, Place, Position};
@@ -14,22 +13,25 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     DeadLetters, JournalError, OpenError, Reader, Settings,
     dead::store::Sender,
-    lookup, probe,
+    lookup,
+    make::Making,
+    probe,
     read::{self, ReadError},
     rights::Rights,
     server::Server,
+    size,
     stream::{Tag, contradictions, dead_config, partition_config, tell_of_copies},
     subject::{self, stream_name},
 };
 
-/// JetStream's code for "there is no such stream".
-const STREAM_NOT_FOUND: u64 = 10_059;
-/// JetStream's code for "no suitable peers for placement".
-const TOO_FEW_SERVERS: u64 = 10_005;
-/// JetStream's code for "replicas > 1 not supported in non-clustered mode".
-const ALONE: u64 = 10_074;
-/// How long to wait before asking a server again that does not answer.
+/// How long a command waits before it asks a server again that does not answer.
 const OPEN_RETRY: Duration = Duration::from_secs(1);
+/// The longest that a service waits for the same. Lower: its log is full of it. Higher: a journal
+/// that has become usable is not noticed for that long.
+const OPEN_RETRY_MAX: Duration = Duration::from_secs(5);
+/// How often a service looks whether it is connected. More often: for nothing. Less often: it
+/// starts that much later.
+const CONNECTED_LOOK: Duration = Duration::from_millis(50);
 
 /// The journal, made or verified, with its account mapping tried. Cloning is cheap.
 #[derive(Debug, Clone)]
@@ -96,7 +98,12 @@ impl Journal {
         };
         // A journal is made from its first stream on, so the first one's tag is the journal's.
         let first = Partition::new(0);
-        let found = get_or_create(&context, &rights, partition_config(first, &proposed, settings)).await?;
+        let making = Making { context: &context, rights: &rights, settings, partitions: proposed.partitions };
+        let wanted = partition_config(first, &proposed, settings);
+        let found = match making.get(&wanted.name).await? {
+            Some(found) => found,
+            None => making.create(wanted).await?,
+        };
         let tag = Tag::of(&found).ok_or_else(|| OpenError::Contradiction {
             stream: stream_name(first),
             contradictions: vec!["it bears no journal id".to_owned()],
@@ -110,14 +117,29 @@ impl Journal {
         let mut wanted: Vec<Config> =
             tag.partitions.all().map(|partition| partition_config(partition, &tag, &settings)).collect();
         wanted.push(dead_config(&tag, &settings));
+        let making = Making { context: &context, rights: &rights, settings: &settings, partitions: tag.partitions };
+        let (mut sizes, mut resized) = (Vec::new(), false);
         for wanted in wanted {
-            let found = get_or_create(&context, &rights, wanted.clone()).await?;
+            let found = match making.get(&wanted.name).await? {
+                Some(found) => found,
+                None => {
+                    // The journal was made in half, or is being made now.
+                    if !std::mem::replace(&mut resized, true) {
+                        making.resize_empty(&tag).await;
+                    }
+                    making.create(wanted.clone()).await?
+                }
+            };
+            sizes.push(found.max_bytes);
             tell_of_copies(&found, replicas);
             let contradictions = contradictions(&found, &wanted);
             if !contradictions.is_empty() {
                 return Err(OpenError::Contradiction { stream: wanted.name, contradictions });
             }
         }
+        // The last one is that of the dead letters.
+        sizes.pop();
+        size::tell(&sizes, settings.journal_max_bytes);
         if probe::is_allowed(&rights, tag.partitions) {
             probe::mapping(&client, tag.partitions).await.map_err(OpenError::Mapping)?;
         }
@@ -140,19 +162,26 @@ impl Journal {
         settings: &Settings,
         shutdown: &CancellationToken,
     ) -> Result<Option<Self>, OpenError> {
-        loop {
-            let opened = tokio::select! {
-                opened = Self::open(client.clone(), settings) => opened,
-                () = shutdown.cancelled() => return Ok(None),
-            };
-            match opened {
-                Err(error) if error.is_transient() => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "waiting for the journal");
+        let mut wait = OPEN_RETRY;
+        let open = async {
+            loop {
+                // Without a connection nobody answers; the connection itself says why not.
+                while client.connection_state() != State::Connected {
+                    tokio::time::sleep(CONNECTED_LOOK).await;
                 }
-                other => return other.map(Some),
+                match Self::open(client.clone(), settings).await {
+                    Err(error) if error.is_transient() => {
+                        if client.connection_state() == State::Connected {
+                            tracing::warn!(error = &error as &dyn std::error::Error, "waiting for the journal");
+                        }
+                    }
+                    other => return other,
+                }
+                tokio::time::sleep(wait).await;
+                wait = (2 * wait).min(OPEN_RETRY_MAX);
             }
-            tokio::select! { () = tokio::time::sleep(OPEN_RETRY) => {}, () = shutdown.cancelled() => return Ok(None) }
-        }
+        };
+        shutdown.run_until_cancelled(open).await.transpose()
     }
 
     /// [`Journal::open`], again and again for at most so long: for a command, which somebody waits for. Even a healthy cluster
@@ -328,50 +357,5 @@ impl Journal {
     /// The events that can never become a row.
     pub fn dead_letters(&self) -> DeadLetters {
         DeadLetters::new(self.clone())
-    }
-}
-
-async fn get_or_create(context: &jetstream::Context, rights: &Rights, wanted: Config) -> Result<Config, OpenError> {
-    let (name, asked, max_bytes) = (wanted.name.clone(), wanted.num_replicas, wanted.max_bytes);
-    rights.check(subject::stream_info(&name))?;
-    match context.get_stream(&name).await {
-        Ok(stream) => return Ok(stream.cached_info().config.clone()),
-        Err(error) => match error.kind() {
-            GetStreamErrorKind::JetStream(e) if e.code() == 404 || e.error_code().0 == STREAM_NOT_FOUND => {}
-            _ => return Err(OpenError::Unavailable(error.into())),
-        },
-    }
-    if let Err(source) = rights.check(subject::stream_create(&name)) {
-        return Err(OpenError::Missing { stream: name, source });
-    }
-    match context.create_stream(wanted).await {
-        Ok(stream) => {
-            tracing::info!(stream = name, "made");
-            Ok(stream.cached_info().config.clone())
-        }
-        Err(error) => match error.kind() {
-            // Somebody else made it just now, with an id of their own: theirs counts.
-            CreateStreamErrorKind::JetStream(e) if e.error_code() == jetstream::ErrorCode::STREAM_NAME_EXIST => {
-                let stream = context.get_stream(&name).await.map_err(|e| OpenError::Unavailable(e.into()))?;
-                Ok(stream.cached_info().config.clone())
-            }
-            // A server that is up is not yet known to the one that places streams, or not yet with its disk's size: the
-            // answer is then the same as where there never will be enough.
-            CreateStreamErrorKind::JetStream(e) if e.error_code().0 == TOO_FEW_SERVERS => {
-                Err(OpenError::TooFewServers { stream: name, asked, max_bytes, source: error.into() })
-            }
-            CreateStreamErrorKind::JetStream(e) if e.error_code().0 == ALONE => {
-                Err(OpenError::Alone { stream: name, asked })
-            }
-            // 429: too much at once.
-            CreateStreamErrorKind::JetStream(e) if e.code() < 500 && e.code() != 429 => {
-                Err(OpenError::Create { stream: name, source: error.into() })
-            }
-            // 10023 and 10047: the server has not got the bytes that were asked for. Waiting does not bring them.
-            CreateStreamErrorKind::JetStream(e) if matches!(e.error_code().0, 10_023 | 10_047) => {
-                Err(OpenError::Create { stream: name, source: error.into() })
-            }
-            _ => Err(OpenError::Unavailable(error.into())),
-        },
     }
 }

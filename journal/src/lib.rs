@@ -5,7 +5,8 @@
 //!
 //! 1. [`subject`]: the names: [`subject::Subject`] of an event, stream names, headers.
 //! 2. [`settings`]: [`Settings`], the knobs of a journal that is made.
-//! 3. [`stream`]: what a partition's stream has to look like, made and verified.
+//! 3. [`stream`]: what a partition's stream has to look like, made and verified; `make`: how it is
+//!    made; [`size`]: the room that takes.
 //! 4. [`journal`]: [`Journal`], the opened log: its id, its partitions, their bounds; [`error`]: why there is none.
 //! 5. `server`: the few things that are asked of a NATS server; debug builds have one in memory, for simulations. [`rights`]: what the server lets us do, asked before it is tried.
 //! 6. [`probe`]: does the server's account mapping lead where it should? Shown without storing anything.
@@ -24,6 +25,7 @@ pub mod fate;
 pub mod journal;
 mod leader;
 mod lookup;
+mod make;
 pub mod members;
 #[cfg(debug_assertions)]
 pub mod memory;
@@ -34,6 +36,7 @@ pub mod repair;
 pub mod rights;
 mod server;
 pub mod settings;
+pub mod size;
 pub mod stream;
 pub mod subject;
 pub mod trim;

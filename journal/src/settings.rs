@@ -17,8 +17,10 @@ pub struct Settings {
     /// nothing is made; each takes the disk of its own, and a publish waits for the majority of them.
     #[arg(long, env = "JOURNAL_REPLICAS", value_parser = RangedU64ValueParser::<usize>::new().range(1..=5))]
     pub journal_replicas: Option<usize>,
-    /// The most bytes of one partition's stream; each server with a copy sets them aside at once. Too low: a shard that is down for
-    /// long fills the journal, and ingest answers 503. Too high: the server refuses to make the stream.
+    /// The most bytes of one partition's stream; each server with a copy sets them aside at once, for
+    /// every partition, and 256 MiB for dead letters. Too low: a shard that is down for long fills the
+    /// journal, and ingest answers 503. Too high: the server has no room for all partitions
+    /// (max_file_store), and the journal is not made.
     #[arg(long, env = "JOURNAL_MAX_BYTES", default_value_t = 1 << 30)]
     pub journal_max_bytes: i64,
     /// How long a publish with a message id (`Nats-Msg-Id`) is known again, in seconds. Too low: a late retry makes a second

@@ -14,7 +14,7 @@ const JOURNAL_ID: &str = "sluice.journal_id";
 const PARTITIONS: &str = "sluice.partitions";
 
 /// Dead letters are few; this many bytes of them and the writer waits until somebody looks.
-const DEAD_MAX_BYTES: i64 = 256 << 20;
+pub(crate) const DEAD_MAX_BYTES: i64 = 256 << 20;
 
 /// A journal's name tag, kept in the metadata of each of its streams.
 #[derive(Debug, Clone, PartialEq, Eq)]
