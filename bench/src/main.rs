@@ -1,5 +1,4 @@
 //! `cargo bench-fleet`. Exit status: 0 measured, whatever the figures; 1 something failed; 130 interrupted.
-#![allow(clippy::print_stdout, reason = "this is the command's report")]
 
 use std::process::ExitCode;
 
@@ -12,11 +11,10 @@ use sluice_bench::{
     singles, sync, uploads,
 };
 use sluice_service::{
-    shutdown,
+    outln, output, shutdown,
     telemetry::{self, LogFormat, TelemetryArgs},
 };
 use sluice_shard::Flavor;
-use sluice_testbed::Progress;
 
 const INTERRUPTED: u8 = 130;
 
@@ -24,10 +22,7 @@ const INTERRUPTED: u8 = 130;
 async fn main() -> ExitCode {
     match execute(&Cli::read(std::env::args_os())).await {
         Ok(code) => code,
-        Err(error) => {
-            Progress::Shown.line(&format!("bench-fleet: {error:#}"));
-            ExitCode::FAILURE
-        }
+        Err(error) => output::failure("bench-fleet", &error),
     }
 }
 
@@ -55,9 +50,9 @@ async fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
     let Some(findings) = stop.run_until_cancelled(measured).await else { return Ok(ExitCode::from(INTERRUPTED)) };
     let findings = findings?;
     if cli.json {
-        println!("{}", serde_json::to_string_pretty(&findings)?);
+        output::line(serde_json::to_string_pretty(&findings)?)?;
     } else {
-        println!("\n{}", Report(&findings));
+        outln!("\n{}", Report(&findings))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -12,7 +12,7 @@ use axum::{
     routing::post,
 };
 use clap::{Args, Command, FromArgMatches};
-use sluice_service::{door::DoorArgs, http};
+use sluice_service::{door::DoorArgs, http, nats::disk_sync::DiskSync};
 use sluice_testbed::{
     Process,
     log_file::LogFile,
@@ -28,7 +28,9 @@ use tokio_util::sync::CancellationToken;
 /// # Errors
 /// Where the address is taken.
 pub async fn serve(address: SocketAddr, stop: CancellationToken) -> anyhow::Result<()> {
-    let router = Router::new().route("/person/{customer}", post(accept)).merge(http::health(|| async { true }));
+    let router = Router::new()
+        .route("/person/{customer}", post(accept))
+        .merge(http::health(|| async { true }, DiskSync::default()));
     // With the defaults that ingest has.
     let matches = DoorArgs::augment_args(Command::new("nothing")).get_matches_from(["nothing"]);
     let door = DoorArgs::from_arg_matches(&matches)?;

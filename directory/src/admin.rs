@@ -7,7 +7,7 @@ use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_FULL_CONDENSED};
 use reqwest::Method;
 use secrecy::SecretString;
 use serde::Serialize;
-use sluice_service::tokens::Token;
+use sluice_service::{output, tokens::Token};
 use sluice_shard::{CustomerColumn, Flavor, ShardAddress};
 
 use crate::{
@@ -131,11 +131,10 @@ fn password(args: &PasswordArgs) -> anyhow::Result<Option<SecretString>> {
     Ok(Some(text.into()))
 }
 
-#[expect(clippy::print_stdout, reason = "the report is what the command is for")]
 fn report<T: Serialize>(output: Output, answer: &T, table: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
     match output {
-        Output::Table => println!("{}", table(answer)),
-        Output::Json => println!("{}", serde_json::to_string_pretty(answer)?),
+        Output::Table => output::line(table(answer))?,
+        Output::Json => output::line(serde_json::to_string_pretty(answer)?)?,
     }
     Ok(())
 }

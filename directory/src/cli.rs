@@ -6,7 +6,14 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use secrecy::SecretString;
 use sluice_model::CustomerId;
-use sluice_service::{nats::NatsArgs, telemetry::TelemetryArgs};
+use sluice_service::{
+    nats::{
+        NatsArgs,
+        disk_sync::{DiskSync, MonitorArgs},
+    },
+    settings::Settings,
+    telemetry::TelemetryArgs,
+};
 use sluice_shard::{CustomerColumn, Flavor};
 use tokio::net::TcpListener;
 
@@ -27,7 +34,9 @@ Examples:
   directory customer place 42 eu-1
   directory customer show 42 -o json
 
-All but `serve` talk to a running directory: see --directory-url and --token-file.";
+All but `serve` talk to a running directory: see --directory-url and --token-file.
+
+Exit status: 0 done, 1 refused or failed, 2 usage, or no directory answered.";
 
 /// Knows the shards, and where each customer's rows belong.
 #[derive(Debug, Parser)]
@@ -111,6 +120,9 @@ pub struct ServeArgs {
     /// The connection to NATS.
     #[command(flatten)]
     pub nats: NatsArgs,
+    /// Where NATS says whether its disk has what it acknowledges.
+    #[command(flatten)]
+    pub monitor: MonitorArgs,
     /// The journal, where it has to be made.
     #[command(flatten)]
     pub journal: sluice_journal::Settings,
@@ -124,14 +136,16 @@ impl ServeArgs {
     ///
     /// # Errors
     /// Where the address is not to be listened on, or [`service::run`] fails.
-    pub async fn run(self) -> anyhow::Result<()> {
+    pub async fn run(self, settings: &Settings) -> anyhow::Result<()> {
         sluice_service::telemetry::init(&self.telemetry)?;
+        settings.log();
         sluice_service::metrics::install()?;
         let (address, tokens) = (self.listen, self.access.tokens(self.listen)?);
         let shutdown = sluice_service::shutdown::on_signal()?;
         let listener = TcpListener::bind(address).await;
         let listener = listener.with_context(|| format!("cannot listen on {address}; name another with --listen"))?;
         let nats = sluice_service::nats::connect(&self.nats, "directory").await?;
+        let sync = DiskSync::watch(&self.monitor, nats.clone(), shutdown.clone())?;
         let config = Config {
             meta: self.meta,
             key_file: self.key_file,
@@ -140,6 +154,7 @@ impl ServeArgs {
             placement: self.placement,
             journal: self.journal,
             tokens,
+            sync,
         };
         service::run(config, listener, nats, shutdown).await
     }

@@ -27,6 +27,7 @@ use serde::de::DeserializeOwned;
 use sluice_model::CustomerId;
 use sluice_service::{
     Problem,
+    nats::disk_sync::DiskSync,
     problem::ProblemCode,
     tokens::{Role, Tokens},
 };
@@ -62,13 +63,13 @@ impl Slot {
 }
 
 /// Every path of the face, with `/livez` and `/readyz`, which want no token.
-pub fn router(slot: Slot, tokens: Tokens) -> Router {
+pub fn router(slot: Slot, tokens: Arc<Tokens>, sync: DiskSync) -> Router {
     let ready = slot.clone();
-    let health = sluice_service::http::health(move || {
+    let is_ready = move || {
         let open = ready.0.get().is_some();
         async move { open }
-    });
-    let tokens = Arc::new(tokens);
+    };
+    let health = sluice_service::http::health(is_ready, sync);
     let only = |role| middleware::from_fn_with_state((Arc::clone(&tokens), role), check_token);
     let readers = Router::new()
         .route("/write/{customer}", get(write_one))

@@ -2,31 +2,35 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use sluice_directory::{
-    admin,
+    DirectoryError, admin,
     cli::{Cli, Command},
 };
+use sluice_service::{output, settings};
+
+/// No directory answered.
+const UNREACHABLE: u8 = 2;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Cli { admin, command } = Cli::parse();
+    let (Cli { admin, command }, settings) = settings::parse();
+    if !matches!(command, Command::Serve(_)) {
+        settings.warn();
+    }
     let done = match command {
-        Command::Serve(serve) => serve.run().await,
+        Command::Serve(serve) => serve.run(&settings).await,
         Command::Shard(command) => admin::shard(&admin, command).await,
         Command::Customer(command) => admin::customer(&admin, command).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            say(&error);
-            ExitCode::FAILURE
+            let failed = output::failure("directory", &error);
+            if is_unreachable(&error) { ExitCode::from(UNREACHABLE) } else { failed }
         }
     }
 }
 
-/// In one line with all its causes, whether or not the environment asks for backtraces.
-#[expect(clippy::print_stderr, reason = "the last word of a command that failed")]
-fn say(error: &anyhow::Error) {
-    eprintln!("directory: {error:#}");
+fn is_unreachable(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| matches!(cause.downcast_ref(), Some(DirectoryError::Unreachable(_))))
 }

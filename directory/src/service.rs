@@ -6,7 +6,7 @@ use anyhow::Context;
 use axum::Router;
 use secrecy::{ExposeSecret, SecretString};
 use sluice_journal::{Journal, Settings};
-use sluice_service::tokens::Tokens;
+use sluice_service::{followed_file, nats::disk_sync::DiskSync, tokens::Tokens};
 use sluice_shard::CustomerColumn;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -41,6 +41,8 @@ pub struct Config {
     pub journal: Settings,
     /// By what callers over HTTP prove who they are.
     pub tokens: Tokens,
+    /// Whether NATS acknowledges only what its disk has.
+    pub sync: DiskSync,
 }
 
 /// Serves both faces until `shutdown`, and answers what is under way before it returns.
@@ -58,12 +60,14 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let store = Store::open(config.meta.expose_secret(), config.key_file.as_deref()).await?;
     let slot = Slot::default();
-    let tokens = std::mem::take(&mut config.tokens);
+    let tokens = Arc::new(std::mem::take(&mut config.tokens));
+    let followed = Arc::clone(&tokens);
+    tokio::spawn(followed_file::follow(move || followed.look(), shutdown.clone()));
     // Whichever part ends first, for whatever reason, stops the other.
     let stop = shutdown.child_token();
     let http = async {
         let _stopping = stop.clone().drop_guard();
-        serve_http(listener, http::router(slot.clone(), tokens), stop.clone()).await
+        serve_http(listener, http::router(slot.clone(), tokens, config.sync.clone()), stop.clone()).await
     };
     let questions = async {
         let _stopping = stop.clone().drop_guard();
@@ -127,6 +131,7 @@ mod tests {
             placement: Policy::Auto,
             journal: Settings::default(),
             tokens: Tokens::default(),
+            sync: DiskSync::default(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());

@@ -6,17 +6,14 @@ use std::{
     collections::{HashMap, HashSet},
     fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
-    time::{Duration, Instant, SystemTime},
+    sync::Arc,
 };
 
 use axum::http::{HeaderMap, StatusCode};
 use sha2::{Digest, Sha256};
 use sluice_model::CustomerId;
-use sluice_service::{Problem, tokens};
+use sluice_service::{Problem, followed_file::FollowedFile, tokens};
 
-/// How often the file is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A SHA-256.
 type Hash = [u8; 32];
 
@@ -53,20 +50,10 @@ impl Scope {
 
 /// Everybody who may write; without a file, everybody may.
 #[derive(Debug, Default)]
-pub struct Access(Option<File>);
+pub struct Access(Option<FollowedFile<Scopes, AccessError>>);
 
-#[derive(Debug)]
-struct File {
-    path: PathBuf,
-    known: Mutex<Known>,
-}
-
-#[derive(Debug)]
-struct Known {
-    scopes: Arc<HashMap<Hash, Scope>>,
-    modified: Option<SystemTime>,
-    looked: Instant,
-}
+/// What each token allows.
+type Scopes = Arc<HashMap<Hash, Scope>>;
 
 /// Why a file of tokens cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -98,10 +85,14 @@ impl Access {
     /// # Errors
     /// Where it cannot be read, or a line of it is wrong.
     pub fn in_file(path: Option<&Path>) -> Result<Self, AccessError> {
-        let Some(path) = path else { return Ok(Self::default()) };
-        let (scopes, modified) = read(path)?;
-        let known = Known { scopes: Arc::new(scopes), modified, looked: Instant::now() };
-        Ok(Self(Some(File { path: path.to_owned(), known: Mutex::new(known) })))
+        path.map(|path| FollowedFile::open("tokens", path, read)).transpose().map(Self)
+    }
+
+    /// Looks whether the file has changed.
+    pub fn look(&self) {
+        if let Some(file) = &self.0 {
+            file.now();
+        }
     }
 
     /// What the caller may do.
@@ -121,34 +112,9 @@ impl Access {
     }
 }
 
-impl File {
-    /// What the file says now. One that cannot be used any more leaves what it said before in force, and the log says so.
-    fn now(&self) -> Arc<HashMap<Hash, Scope>> {
-        let mut known = self.known.lock().expect("no holder of this lock panics");
-        if known.looked.elapsed() >= LOOK_EVERY {
-            known.looked = Instant::now();
-            let modified = fs::metadata(&self.path).and_then(|metadata| metadata.modified()).ok();
-            if modified.is_none() || modified != known.modified {
-                match read(&self.path) {
-                    Ok((scopes, modified)) => {
-                        (known.scopes, known.modified) = (Arc::new(scopes), modified);
-                        tracing::info!(file = ?self.path, "the tokens were read anew");
-                    }
-                    Err(error) => {
-                        tracing::error!(error = &error as &dyn std::error::Error, "the former tokens stay in force");
-                    }
-                }
-            }
-        }
-        Arc::clone(&known.scopes)
-    }
-}
-
-fn read(path: &Path) -> Result<(HashMap<Hash, Scope>, Option<SystemTime>), AccessError> {
-    let unreadable = |source| AccessError::Unreadable { path: path.to_owned(), source };
-    // The time first: a file that changes in between is read once more.
-    let modified = fs::metadata(path).map_err(unreadable)?.modified().ok();
-    let text = fs::read_to_string(path).map_err(unreadable)?;
+fn read(path: &Path) -> Result<Scopes, AccessError> {
+    let text = fs::read_to_string(path);
+    let text = text.map_err(|source| AccessError::Unreadable { path: path.to_owned(), source })?;
     let mut scopes: HashMap<Hash, Scope> = HashMap::new();
     for (number, line) in text.lines().enumerate() {
         let line = line.trim();
@@ -166,7 +132,10 @@ fn read(path: &Path) -> Result<(HashMap<Hash, Scope>, Option<SystemTime>), Acces
             }
         }
     }
-    Ok((scopes, modified))
+    if scopes.is_empty() {
+        tracing::warn!(file = ?path, "the tokens' file names no token: every request is refused");
+    }
+    Ok(Arc::new(scopes))
 }
 
 fn hexadecimal(text: &str) -> Option<Hash> {
@@ -178,7 +147,10 @@ fn hexadecimal(text: &str) -> Option<Hash> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use axum::http::header;
+    use sluice_service::followed_file::LOOK_EVERY;
 
     use super::*;
 

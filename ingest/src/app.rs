@@ -7,7 +7,12 @@ use std::{
 
 use axum::http::StatusCode;
 use sluice_journal::{Fate, Journal, Publisher, fate::inbox::Waiting};
-use sluice_service::{Problem, door::busy, nats};
+use sluice_service::{
+    Problem,
+    door::busy,
+    followed_file,
+    nats::{self, disk_sync::DiskSync},
+};
 use tokio::{
     net::TcpListener,
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -99,12 +104,19 @@ impl App {
 pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationToken) -> anyhow::Result<()> {
     config.door.check(listener.local_addr()?)?;
     let app = App::new(Access::in_file(config.tokens.as_deref())?, config.limits(), shutdown.clone());
+    let following = app.clone();
+    tokio::spawn(followed_file::follow(move || following.access().look(), shutdown.clone()));
     let client = nats::connect(&config.nats, "sluice-ingest").await?;
+    let sync = DiskSync::watch(&config.monitor, client.clone(), shutdown.clone())?;
     tracing::info!(address = %listener.local_addr()?, "ingest listens");
-    let router = routes(app.clone(), client.clone());
+    let router = routes(app.clone(), client.clone(), sync);
     let (door, stop) = (config.door.clone(), shutdown.clone());
-    let server = tokio::spawn(async move { door.serve(listener, router, stop).await });
-    let opened = Journal::open_when_ready(client, &config.journal, &shutdown).await;
+    let mut server = tokio::spawn(async move { door.serve(listener, router, stop).await });
+    let opened = tokio::select! {
+        opened = Journal::open_when_ready(client, &config.journal, &shutdown) => opened,
+        // A certificate that cannot be used is an error now, and not once NATS is there.
+        served = &mut server => return served?,
+    };
     match opened {
         Ok(Some(journal)) => {
             tracing::info!(journal = journal.id(), partitions = %journal.partitions(), "the journal is open");

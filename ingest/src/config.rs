@@ -4,7 +4,11 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Parser, builder::RangedU64ValueParser};
 use sluice_journal::Settings;
-use sluice_service::{door::DoorArgs, nats::NatsArgs, telemetry::TelemetryArgs};
+use sluice_service::{
+    door::DoorArgs,
+    nats::{NatsArgs, disk_sync::MonitorArgs},
+    telemetry::TelemetryArgs,
+};
 
 /// Takes "create this person for customer 42" over HTTP and stores it in the journal. 202 means stored.
 #[derive(Debug, Clone, Parser)]
@@ -57,6 +61,9 @@ pub struct Config {
     #[command(flatten)]
     #[allow(missing_docs, reason = "documented at its own type")]
     pub nats: NatsArgs,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "documented at its own type")]
+    pub monitor: MonitorArgs,
     #[command(flatten)]
     #[allow(missing_docs, reason = "documented at its own type")]
     pub telemetry: TelemetryArgs,

@@ -1,9 +1,14 @@
 //! The ingest service; see the library for what it does.
 
+use std::process::ExitCode;
+
 use anyhow::Context;
-use clap::Parser;
 use sluice_ingest::{Config, run};
-use sluice_service::{metrics, shutdown, telemetry};
+use sluice_service::{
+    metrics, output,
+    settings::{self, Settings},
+    shutdown, telemetry,
+};
 use tokio::net::TcpListener;
 
 /// Measured: see docs/PERFORMANCE.md.
@@ -11,9 +16,17 @@ use tokio::net::TcpListener;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let config = Config::parse();
+async fn main() -> ExitCode {
+    let (config, settings) = settings::parse();
+    match execute(config, &settings).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => output::failure("ingest", &error),
+    }
+}
+
+async fn execute(config: Config, settings: &Settings) -> anyhow::Result<()> {
     telemetry::init(&config.telemetry)?;
+    settings.log();
     metrics::install()?;
     let shutdown = shutdown::on_signal()?;
     let listener =

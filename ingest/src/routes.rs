@@ -8,12 +8,12 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use sluice_service::{Problem, http, problem::ProblemCode};
+use sluice_service::{Problem, http, nats::disk_sync::DiskSync, problem::ProblemCode};
 
 use crate::{app::App, bulk, openapi, person};
 
 /// The routes, with the client whose connection decides on readiness.
-pub fn routes(app: App, client: async_nats::Client) -> Router {
+pub fn routes(app: App, client: async_nats::Client, sync: DiskSync) -> Router {
     let ready = {
         let app = app.clone();
         move || {
@@ -30,7 +30,7 @@ pub fn routes(app: App, client: async_nats::Client) -> Router {
         // The handlers limit the body by themselves, after it is unpacked.
         .layer(DefaultBodyLimit::disable())
         .merge(openapi::routes())
-        .merge(http::health(ready))
+        .merge(http::health(ready, sync))
         .method_not_allowed_fallback(wrong_method)
         .fallback(nothing_here)
         .layer(middleware::from_fn(observe))

@@ -87,11 +87,12 @@ impl DeadLetters {
                 if info.consumer_sequence != delivered {
                     return Err(error("one was lost on its way; ask again".into()));
                 }
-                let sequence = info.stream_sequence;
+                let (sequence, stamp) = (info.stream_sequence, info.published.unix_timestamp_nanos());
+                let stamp = i64::try_from(stamp).unwrap_or_default();
                 reached = sequence;
                 let (message, _) = message.split();
                 let headers = message.headers.unwrap_or_default();
-                let kept = Kept { subject: message.subject.to_string(), sequence, headers };
+                let kept = Kept { subject: message.subject.to_string(), sequence, stamp, headers };
                 letters.extend(DeadLetter::read(kept, message.payload).map(|letter| (letter.id, letter)));
             }
             if delivered > before {

@@ -6,6 +6,7 @@ use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 use serde_json::Value;
+use sluice_service::output;
 
 use crate::args::{CompareArgs, Output};
 
@@ -62,11 +63,10 @@ impl Comparison {
     ///
     /// # Errors
     /// Where it cannot be made JSON.
-    #[allow(clippy::print_stdout, reason = "this is the command's report")]
     pub fn tell(&self, output: Output) -> anyhow::Result<()> {
         match output {
-            Output::Json => println!("{}", serde_json::to_string(self)?),
-            Output::Table => println!("{}", self.table()),
+            Output::Json => output::line(serde_json::to_string(self)?)?,
+            Output::Table => output::line(self.table())?,
         }
         Ok(())
     }

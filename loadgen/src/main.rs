@@ -3,12 +3,11 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use sluice_loadgen::{
     args::{Cli, Command},
     compare, run, verify,
 };
-use sluice_service::{shutdown, telemetry};
+use sluice_service::{output, settings, shutdown, telemetry};
 
 const WRONG: u8 = 1;
 const UNKNOWN: u8 = 2;
@@ -16,11 +15,12 @@ const INTERRUPTED: u8 = 130;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let (cli, settings): (Cli, _) = settings::parse();
+    settings.warn();
     match execute(&cli).await {
         Ok(code) => code,
         Err(error) => {
-            tell_failure(&error);
+            output::failure("loadgen", &error);
             ExitCode::from(UNKNOWN)
         }
     }
@@ -50,9 +50,4 @@ async fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
             Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::from(WRONG) })
         }
     }
-}
-
-#[allow(clippy::print_stderr, reason = "the last word of a command that failed, also where logging is off")]
-fn tell_failure(error: &anyhow::Error) {
-    eprintln!("loadgen: {error:#}");
 }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
+use sluice_service::output;
 
 /// How often a line is written where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(2);
@@ -53,7 +54,6 @@ impl Progress {
         self.bar.finish_and_clear();
     }
 
-    #[allow(clippy::print_stderr, reason = "a command's progress where there is no terminal to draw on")]
     fn line(&self, text: impl FnOnce() -> String) {
         if !self.bar.is_hidden() {
             return;
@@ -61,7 +61,7 @@ impl Progress {
         let mut last = self.last_line.lock().expect("no holder panics");
         if last.elapsed() >= LINE_EVERY {
             *last = Instant::now();
-            eprintln!("{}", text());
+            output::note(text());
         }
     }
 }

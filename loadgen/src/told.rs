@@ -1,6 +1,7 @@
 //! How a run is told: a table for people, or one JSON object for programs.
 
 use comfy_table::{CellAlignment, Table, presets};
+use sluice_service::output;
 
 use crate::{
     part::Part,
@@ -11,13 +12,12 @@ impl Summary {
     /// Prints it on standard output.
     ///
     /// # Errors
-    /// Where it cannot be made JSON.
-    #[allow(clippy::print_stdout, reason = "this is the command's report")]
+    /// Where it cannot be made JSON, or not be written.
     pub fn tell(&self, json: bool) -> anyhow::Result<()> {
         if json {
-            println!("{}", serde_json::to_string(self)?);
+            output::line(serde_json::to_string(self)?)?;
         } else {
-            println!("{}", self.text());
+            output::line(self.text())?;
         }
         Ok(())
     }

@@ -13,6 +13,8 @@ use axum::{Json, Router, http::StatusCode, response::IntoResponse, routing::get}
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::nats::disk_sync::DiskSync;
+
 /// Whether the process can do its work now; what `/readyz` answers. Clones share the answer.
 #[derive(Debug, Clone, Default)]
 pub struct Readiness(Arc<AtomicBool>);
@@ -29,8 +31,9 @@ impl Readiness {
     }
 }
 
-/// `/livez`: 200 while the process runs. `/readyz`: 200 while `ready` says yes, else 503. `/metrics`: see [`crate::metrics`].
-pub fn health<F, Fut>(ready: F) -> Router
+/// `/livez`: 200 while the process runs. `/readyz`: 200 while `ready` says yes, else 503; its body
+/// has what `sync` warns of, which makes nobody unready. `/metrics`: see [`crate::metrics`].
+pub fn health<F, Fut>(ready: F, sync: DiskSync) -> Router
 where
     F: Fn() -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = bool> + Send,
@@ -38,7 +41,8 @@ where
     let readyz = move || async move {
         let (status, text) =
             if ready().await { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready") };
-        (status, Json(serde_json::json!({ "status": text }))).into_response()
+        let warnings: Vec<String> = sync.warning().into_iter().collect();
+        (status, Json(serde_json::json!({ "status": text, "warnings": warnings }))).into_response()
     };
     Router::new()
         .route("/livez", get(|| async { Json(serde_json::json!({ "status": "alive" })) }))

@@ -1,12 +1,16 @@
 //! The connection to NATS.
 
+pub mod disk_sync;
 pub mod refused;
+mod waiting;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use anyhow::Context;
 use async_nats::{Client, ClientError, ConnectOptions, Event, ServerError};
 use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
+use waiting::Waiting;
 
 /// Where NATS is and who we are there.
 #[derive(Debug, Clone, Args)]
@@ -47,6 +51,8 @@ const PING: Duration = Duration::from_secs(3);
 /// # Errors
 /// Only for what trying again cannot mend, such as a URL that is none.
 pub async fn connect(args: &NatsArgs, name: &str) -> anyhow::Result<Client> {
+    let waiting = Arc::new(Waiting::default());
+    let events = Arc::clone(&waiting);
     let options = ConnectOptions::new()
         .name(name)
         .request_timeout(Some(args.request_timeout()))
@@ -54,12 +60,22 @@ pub async fn connect(args: &NatsArgs, name: &str) -> anyhow::Result<Client> {
         .ping_interval(PING)
         .reconnect_delay_callback(|attempt| Duration::from_millis(100 * u64::try_from(attempt).unwrap_or(20).min(20)))
         .retry_on_initial_connect()
-        .event_callback(|event| async move { log_event(&event) });
+        // It chooses no server; it is where the client tells why it is not connected.
+        .reconnect_to_server_callback(move |servers, _| {
+            waiting.next_round(&servers);
+            std::future::ready(None)
+        })
+        .event_callback(move |event| {
+            if event == Event::Connected {
+                events.is_over();
+            }
+            async move { log_event(&event) }
+        });
     let options = match (&args.nats_user, &args.nats_password) {
         (Some(user), Some(password)) => as_user(options, user, password),
         _ => options,
     };
-    Ok(options.connect(args.nats_url.clone()).await?)
+    options.connect(args.nats_url.clone()).await.context("cannot use NATS_URL (--nats-url)")
 }
 
 /// Connects as that user, and hears answers at subjects of its own: where each user may hear only those, nobody hears another's.
@@ -79,8 +95,8 @@ fn log_event(event: &Event) {
             Some(refused) => tracing::error!(subject = refused.subject, "{refused}"),
             None => tracing::error!(%error, "NATS refused something"),
         },
-        // So the client tells of a refused login, which it tries again.
-        Event::ClientError(ClientError::Other(error)) if error.contains("authorization violation") => log_stranger(),
+        // A connection that does not come about: told of with the address and the reason.
+        Event::ClientError(ClientError::Other(error)) => tracing::debug!(error, "NATS connection"),
         Event::ClientError(error) => tracing::warn!(%error, "NATS connection"),
         Event::SlowConsumer(_) => tracing::error!(%event, "NATS dropped messages for us"),
         other => tracing::info!(event = %other, "NATS connection"),

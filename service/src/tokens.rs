@@ -1,22 +1,16 @@
 //! Bearer tokens of an HTTP API: a caller proves by one who it is, and a service knows by it what it may do.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Mutex,
-    time::{Duration, Instant, SystemTime},
-};
+use std::path::{Path, PathBuf};
 
 use axum::http::{HeaderMap, StatusCode, header};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::Problem;
+use crate::{Problem, followed_file::FollowedFile};
 
 /// The fewest bytes of a token. Fewer could be found by trying.
 const LEAST_BYTES: usize = 16;
-/// How often a token's file is looked at. More often: for nothing. Less often: a new token takes longer to hold.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Why a token cannot be used. It never holds the token.
 #[derive(Debug, thiserror::Error)]
@@ -40,16 +34,11 @@ pub enum TokenError {
 
 /// A token, given as it is or in a file that may change.
 #[derive(Debug)]
-pub struct Token {
-    file: Option<PathBuf>,
-    known: Mutex<Known>,
-}
-
-#[derive(Debug)]
-struct Known {
-    token: SecretString,
-    modified: Option<SystemTime>,
-    looked: Instant,
+pub enum Token {
+    /// One that stays as it is.
+    Given(SecretString),
+    /// One in a file.
+    InFile(FollowedFile<SecretString, TokenError>),
 }
 
 impl Token {
@@ -58,7 +47,7 @@ impl Token {
     /// # Errors
     /// Where it is none.
     pub fn given(token: &SecretString) -> Result<Self, TokenError> {
-        Ok(Self::new(None, checked(token.expose_secret())?, None))
+        checked(token.expose_secret()).map(Self::Given)
     }
 
     /// One in a file; blanks and line ends around it do not belong to it. When the file changes, so does the token, within a second.
@@ -66,8 +55,7 @@ impl Token {
     /// # Errors
     /// Where the file cannot be read, or holds none.
     pub fn in_file(path: &Path) -> Result<Self, TokenError> {
-        let (token, modified) = read(path)?;
-        Ok(Self::new(Some(path.to_owned()), token, modified))
+        FollowedFile::open("tokens", path, read).map(Self::InFile)
     }
 
     /// Whichever of the two is there.
@@ -82,30 +70,12 @@ impl Token {
         }
     }
 
-    fn new(file: Option<PathBuf>, token: SecretString, modified: Option<SystemTime>) -> Self {
-        Self { file, known: Mutex::new(Known { token, modified, looked: Instant::now() }) }
-    }
-
     /// The token as it is now. A file that cannot be read any more, or holds none, leaves the former one in force, and the log says so.
     pub fn now(&self) -> SecretString {
-        let mut known = self.known.lock().expect("no holder of this lock panics");
-        let due = known.looked.elapsed() >= LOOK_EVERY;
-        if let Some(path) = self.file.as_ref().filter(|_| due) {
-            known.looked = Instant::now();
-            match modified(path) {
-                Ok(modified) if modified == known.modified => {}
-                _ => match read(path) {
-                    Ok((token, modified)) => {
-                        (known.token, known.modified) = (token, modified);
-                        tracing::info!(file = ?path, "the token was read anew");
-                    }
-                    Err(error) => {
-                        tracing::error!(error = &error as &dyn std::error::Error, "the former token stays in force");
-                    }
-                },
-            }
+        match self {
+            Self::Given(token) => token.clone(),
+            Self::InFile(file) => file.now(),
         }
-        known.token.clone()
     }
 
     /// Compared by digests of one length, and in a time that says nothing of how much of it is right.
@@ -115,16 +85,9 @@ impl Token {
     }
 }
 
-fn modified(path: &Path) -> Result<Option<SystemTime>, std::io::Error> {
-    std::fs::metadata(path).map(|metadata| metadata.modified().ok())
-}
-
-fn read(path: &Path) -> Result<(SecretString, Option<SystemTime>), TokenError> {
-    let failed = |source| TokenError::File { path: path.to_owned(), source };
-    // The time first: a file that changes in between is read once more.
-    let modified = modified(path).map_err(failed)?;
-    let text = SecretString::from(std::fs::read_to_string(path).map_err(failed)?);
-    Ok((checked(text.expose_secret().trim())?, modified))
+fn read(path: &Path) -> Result<SecretString, TokenError> {
+    let text = std::fs::read_to_string(path).map_err(|source| TokenError::File { path: path.to_owned(), source })?;
+    checked(SecretString::from(text).expose_secret().trim())
 }
 
 fn checked(token: &str) -> Result<SecretString, TokenError> {
@@ -159,6 +122,11 @@ impl Tokens {
     /// Whether there are any.
     pub fn are_wanted(&self) -> bool {
         self.reader.is_some() || self.admin.is_some()
+    }
+
+    /// Looks whether the tokens' files have changed.
+    pub fn look(&self) {
+        [&self.reader, &self.admin].into_iter().flatten().for_each(|token| drop(token.now()));
     }
 
     /// Lets a request through that bears a token of that role.
@@ -198,6 +166,7 @@ pub fn presented(headers: &HeaderMap) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::followed_file::LOOK_EVERY;
 
     const READER: &str = "reader-reader-reader";
     const ADMIN: &str = "admin-admin-admin-admin";
@@ -251,7 +220,7 @@ mod tests {
         assert_eq!(token.now().expose_secret(), READER);
         for (text, then) in [(ADMIN, ADMIN), ("short", ADMIN), (READER, READER)] {
             std::fs::write(&path, text).unwrap();
-            std::thread::sleep(LOOK_EVERY + Duration::from_millis(50));
+            std::thread::sleep(LOOK_EVERY + std::time::Duration::from_millis(50));
             assert_eq!(token.now().expose_secret(), then);
         }
         std::fs::remove_file(&path).unwrap();

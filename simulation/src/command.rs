@@ -1,8 +1,10 @@
 //! The command line.
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{io, path::PathBuf, process::ExitCode, time::Duration};
 
+use anyhow::Context;
 use clap::{Parser, ValueEnum};
+use sluice_service::{outln, output};
 use sluice_simulation::{
     oracle::Leniency,
     run::{Ran, run},
@@ -67,34 +69,32 @@ enum Output {
 
 pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
-    match cli.seed {
+    let done = match cli.seed {
         Some(seed) => one(&cli, seed),
         None => many(&cli),
-    }
+    };
+    done.unwrap_or_else(|error| output::failure("simulate", &error))
 }
 
-#[expect(clippy::print_stdout, reason = "the report is what the command is for")]
-fn one(cli: &Cli, seed: u64) -> ExitCode {
+fn one(cli: &Cli, seed: u64) -> anyhow::Result<ExitCode> {
     let _logging = cli.log.as_ref().map(|filter| log_to_history(filter));
     let ran = run(seed, cli.leniency());
     if let Some(path) = &cli.history {
         let text = ran.history.lines().join("\n");
-        if let Err(error) = std::fs::write(path, text) {
-            println!("cannot write {}: {error}", path.display());
-        }
+        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    println!("{:#?}", ran.plan);
-    println!("faults: {:?}, simulated: {:?}, turns: {}", ran.faults, ran.simulated, ran.turns);
-    println!("history: {} lines, {:016x}", ran.history.lines().len(), ran.history.hash());
+    outln!("{:#?}", ran.plan)?;
+    outln!("faults: {:?}, simulated: {:?}, turns: {}", ran.faults, ran.simulated, ran.turns)?;
+    outln!("history: {} lines, {:016x}", ran.history.lines().len(), ran.history.hash())?;
     if ran.broken.is_some() {
-        show(&ran);
-        return ExitCode::FAILURE;
+        show(&ran)?;
+        return Ok(ExitCode::FAILURE);
     }
-    println!("seed {seed}: nothing is broken");
-    ExitCode::SUCCESS
+    outln!("seed {seed}: nothing is broken")?;
+    Ok(ExitCode::SUCCESS)
 }
 
-fn many(cli: &Cli) -> ExitCode {
+fn many(cli: &Cli) -> anyhow::Result<ExitCode> {
     let since_epoch = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     let first = cli.first.unwrap_or(since_epoch.as_secs() << 20);
     let threads = cli.threads.or_else(|| std::thread::available_parallelism().ok().map(Into::into)).unwrap_or(1);
@@ -107,33 +107,31 @@ fn many(cli: &Cli) -> ExitCode {
     };
     let report = search(first, threads, limits, |ran| {
         if ran.broken.is_some() && cli.output == Output::Text && cli.broken == 1 {
-            show(ran);
+            // Where it cannot be written, the report says so.
+            let _ = show(ran);
         }
     });
-    tell(cli.output, &report);
-    if report.broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    tell(cli.output, &report)?;
+    Ok(if report.broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-#[expect(clippy::print_stdout, reason = "the report is what the command is for")]
-fn show(ran: &Ran) {
+fn show(ran: &Ran) -> io::Result<()> {
     let lines = ran.history.lines();
     for line in &lines[lines.len().saturating_sub(SHOWN)..] {
-        println!("{line}");
+        output::line(line)?;
     }
-    println!("\nseed {}: {}", ran.seed, ran.broken.as_deref().unwrap_or_default());
-    println!("run it again, with all of its history:");
-    println!("  cargo simulate -- --seed {} --history history.txt --log debug", ran.seed);
+    outln!("\nseed {}: {}", ran.seed, ran.broken.as_deref().unwrap_or_default())?;
+    output::line("run it again, with all of its history:")?;
+    outln!("  cargo simulate -- --seed {} --history history.txt --log debug", ran.seed)
 }
 
-#[expect(clippy::print_stdout, reason = "the report is what the command is for")]
-fn tell(output: Output, report: &Report) {
-    if output == Output::Json {
-        println!("{}", serde_json::to_string_pretty(report).expect("a report has only texts and numbers"));
-        return;
+fn tell(form: Output, report: &Report) -> io::Result<()> {
+    if form == Output::Json {
+        return output::line(serde_json::to_string_pretty(report).expect("a report has only texts and numbers"));
     }
     #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
     let a_minute = report.seeds as f64 / report.seconds * 60.0;
-    println!(
+    outln!(
         "{} seeds from {} in {:.1} s ({a_minute:.0} a minute), {:.0} simulated s, {} turns, {} commits and {} answers checked",
         report.seeds,
         report.first_seed,
@@ -142,15 +140,16 @@ fn tell(output: Output, report: &Report) {
         report.turns,
         report.commits,
         report.told
-    );
+    )?;
     let faults: Vec<String> = report.faults.iter().map(|(fault, times)| format!("{fault} {times}")).collect();
-    println!("faults: {}", faults.join(", "));
+    outln!("faults: {}", faults.join(", "))?;
     for (kind, seeds) in &report.kinds {
-        println!("in {seeds} seeds: {kind}");
+        outln!("in {seeds} seeds: {kind}")?;
     }
     for (seed, what) in &report.broken {
-        println!("seed {seed}: {what}");
+        outln!("seed {seed}: {what}")?;
     }
+    Ok(())
 }
 
 /// What the writer logs becomes a part of the history.

@@ -48,10 +48,10 @@ pub(crate) async fn run(args: &DemoArgs, stop: &CancellationToken) -> anyhow::Re
         return Ok(ExitCode::from(INTERRUPTED));
     };
     let (mut fleet, outcome) = shown?;
-    report::outcome(&outcome);
+    report::outcome(&outcome)?;
     if args.keep {
-        report::addresses(&fleet);
-        report::hints(&fleet);
+        report::addresses(&fleet)?;
+        report::hints(&fleet)?;
         keep::until_stopped(&mut fleet, stop).await;
     }
     fleet.stop();

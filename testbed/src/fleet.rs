@@ -303,6 +303,7 @@ fn nats_servers(
             partitions: plan.partitions,
             sync_always: options.sync_always,
             max_file_store: options.max_file_store(),
+            monitor: None,
             own_group: options.own_group,
             users: Some(users.clone()),
             cluster,

@@ -17,7 +17,7 @@ pub(crate) async fn run(args: &FleetArgs, stop: &CancellationToken) -> anyhow::R
     };
     let mut fleet = fleet?;
     let described = args.describe.as_deref().map(|path| DescribeFile::write(path, &fleet.describe())).transpose()?;
-    report::addresses(&fleet);
+    report::addresses(&fleet)?;
     until_stopped(&mut fleet, stop).await;
     drop(described);
     fleet.stop();

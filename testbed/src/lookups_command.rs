@@ -1,8 +1,8 @@
 //! `testbed lookups`: what it costs to find out where a customer belongs.
-#![allow(clippy::print_stdout, reason = "this is the command's report")]
 
 use std::process::ExitCode;
 
+use sluice_service::{outln, output};
 use sluice_testbed::{Fleet, Progress, lookups::measure};
 use tokio_util::sync::CancellationToken;
 
@@ -25,9 +25,9 @@ pub(crate) async fn run(args: &LookupsArgs, stop: &CancellationToken) -> anyhow:
     };
     let lookups = lookups?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&lookups)?);
+        output::line(serde_json::to_string_pretty(&lookups)?)?;
     } else {
-        println!("\n{lookups}");
+        outln!("\n{lookups}")?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -12,17 +12,16 @@ mod soak_command;
 use std::process::ExitCode;
 
 use args::{Cli, Command};
-use sluice_service::telemetry::{self, LogFormat, TelemetryArgs};
-use sluice_testbed::Progress;
+use sluice_service::{
+    output,
+    telemetry::{self, LogFormat, TelemetryArgs},
+};
 
 #[tokio::main]
 async fn main() -> ExitCode {
     match execute(args::parse(std::env::args_os())).await {
         Ok(code) => code,
-        Err(error) => {
-            Progress::Shown.line(&format!("testbed: {error:#}"));
-            ExitCode::FAILURE
-        }
+        Err(error) => output::failure("testbed", &error),
     }
 }
 

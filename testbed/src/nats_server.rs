@@ -38,6 +38,8 @@ pub struct NatsServer {
     pub sync_always: bool,
     /// The most bytes that all streams may set aside.
     pub max_file_store: u64,
+    /// Where its monitoring listens; `None` where it has none.
+    pub monitor: Option<SocketAddr>,
     /// See [`Launch::own_group`].
     pub own_group: bool,
     /// Its users; `None` where anybody may do anything.
@@ -65,8 +67,18 @@ impl NatsServer {
         partitions: PartitionCount,
         sync_always: bool,
     ) -> anyhow::Result<(Process, String)> {
+        let server = Self::on_free_port(folder, partitions, sync_always).await?;
+        let url = server.url();
+        Ok((server.start().await?, url))
+    }
+
+    /// The same, not started yet.
+    ///
+    /// # Errors
+    /// Where there is no program and none can be fetched, or no port is free.
+    pub async fn on_free_port(folder: &Path, partitions: PartitionCount, sync_always: bool) -> anyhow::Result<Self> {
         let listen = loopback(Ports::new(None).take("nats-server")?);
-        let server = Self {
+        Ok(Self {
             name: "sluice".to_owned(),
             program: nats_program::find(&Binaries::beside_this_program()?.tools()).await?,
             folder: folder.to_owned(),
@@ -75,12 +87,11 @@ impl NatsServer {
             partitions,
             sync_always,
             max_file_store: 8 << 30,
+            monitor: None,
             own_group: false,
             users: None,
             cluster: None,
-        };
-        let url = server.url();
-        Ok((server.start().await?, url))
+        })
     }
 
     /// Servers of one cluster, each in a folder of its own below that one, on free ports and without users. None is started yet.
@@ -106,6 +117,7 @@ impl NatsServer {
                 partitions,
                 sync_always: false,
                 max_file_store: 8 << 30,
+                monitor: None,
                 own_group: false,
                 users: None,
                 cluster: Some(ClusterPlace { listen: *route, routes: routes.clone() }),
@@ -160,13 +172,14 @@ impl NatsServer {
         let sync =
             if self.sync_always { "sync_interval: always" } else { "# sync_interval: the server's own, minutes" };
         let cluster = self.cluster.as_ref().map(ClusterPlace::config).unwrap_or_default();
+        let monitor = self.monitor.map(|at| format!("http: \"{at}\"\n")).unwrap_or_default();
         format!(
             "# Written by testbed at each start.\n\
              server_name: {name}\n\
              listen: \"{listen}\"\n\
              jetstream {{\n    store_dir: {store:?}\n    max_file_store: {max_file_store}\n    {sync}\n}}\n\
              # `person.create.<customer>`, published by anybody who may, goes to the partition of that customer.\n\
-             {access}{cluster}"
+             {access}{cluster}{monitor}"
         )
     }
 }

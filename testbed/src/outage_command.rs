@@ -1,8 +1,8 @@
 //! `testbed outage`: one of three PostgreSQL shards is down for a while, in figures.
-#![allow(clippy::print_stdout, reason = "this is the command's report")]
 
 use std::{process::ExitCode, time::Duration};
 
+use sluice_service::outln;
 use sluice_testbed::{
     Fleet, FleetOptions, Progress,
     outage::{Outage, measure},
@@ -30,9 +30,9 @@ pub(crate) async fn run(args: &OutageArgs, stop: &CancellationToken) -> anyhow::
         return Ok(ExitCode::from(INTERRUPTED));
     };
     let figures = figures?;
-    println!("\n{figures}");
+    outln!("\n{figures}")?;
     let complaints = figures.complaints(Duration::ZERO);
-    complaints.iter().for_each(|complaint| println!("NOT SO: {complaint}"));
+    complaints.iter().try_for_each(|complaint| outln!("NOT SO: {complaint}"))?;
     Ok(if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

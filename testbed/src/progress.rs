@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use sluice_service::output;
 
 /// Whether progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -28,10 +29,9 @@ impl Progress {
     }
 
     /// One line.
-    #[allow(clippy::print_stderr, reason = "a command's progress, for people")]
     pub fn line(self, text: &str) {
         if self == Self::Shown {
-            eprintln!("{text}");
+            output::note(text);
         }
     }
 }

@@ -1,16 +1,18 @@
 //! What the commands print for people, on standard output.
-#![allow(clippy::print_stdout, reason = "this is the commands' report")]
+
+use std::io;
 
 use comfy_table::{CellAlignment, Table, presets};
 use indicatif::HumanCount;
 use secrecy::ExposeSecret;
+use sluice_service::{outln, output};
 use sluice_shard::{Flavor, ShardAddress};
 use sluice_testbed::{Fleet, NatsUser};
 
 use crate::demo::Outcome;
 
 /// A table per shard, and the rates.
-pub(crate) fn outcome(outcome: &Outcome) {
+pub(crate) fn outcome(outcome: &Outcome) -> io::Result<()> {
     let mut table = Table::new();
     table.load_style(presets::UTF8_BORDERS_ONLY);
     table.set_header(["shard", "rows", "customers", "missing", "doubled", "misplaced"]);
@@ -21,20 +23,20 @@ pub(crate) fn outcome(outcome: &Outcome) {
     for column in 1..=5 {
         table.column_mut(column).expect("there are six columns").set_cell_alignment(CellAlignment::Right);
     }
-    println!("\n{table}\n");
+    outln!("\n{table}\n")?;
     let load = &outcome.load;
     let (accepted, requests) = (HumanCount(load.accepted), HumanCount(load.accepted + load.failed));
-    println!("accepted:  {accepted} of {requests} requests in {:.2} s: {}/s", load.seconds, per_second(load.rate));
+    outln!("accepted:  {accepted} of {requests} requests in {:.2} s: {}/s", load.seconds, per_second(load.rate))?;
     match outcome.committed {
         Some(took) => {
             let seconds = took.as_secs_f64();
             #[allow(clippy::cast_precision_loss, reason = "a rate needs no more than 53 bits")]
             let rate = per_second(load.accepted as f64 / seconds);
-            println!("committed: {accepted} rows in {seconds:.2} s: {rate}/s, from the first request to the last row");
+            outln!("committed: {accepted} rows in {seconds:.2} s: {rate}/s, from the first request to the last row")?;
         }
-        None => println!("committed: not all rows came"),
+        None => outln!("committed: not all rows came")?,
     }
-    println!("{}", if outcome.is_right() { "every row is right" } else { "ROWS ARE WRONG: see the table" });
+    output::line(if outcome.is_right() { "every row is right" } else { "ROWS ARE WRONG: see the table" })
 }
 
 fn per_second(rate: f64) -> String {
@@ -44,40 +46,40 @@ fn per_second(rate: f64) -> String {
 }
 
 /// Where everything is.
-pub(crate) fn addresses(fleet: &Fleet) {
-    println!("\ningest     {}", fleet.ingest_url());
-    println!("directory  {}", fleet.directory_url());
-    println!("nats       {}", fleet.nats_url());
+pub(crate) fn addresses(fleet: &Fleet) -> io::Result<()> {
+    outln!("\ningest     {}", fleet.ingest_url())?;
+    outln!("directory  {}", fleet.directory_url())?;
+    outln!("nats       {}", fleet.nats_url())?;
     for shard in fleet.shards() {
-        println!("{:<10} {}", shard.name, shard.address);
+        outln!("{:<10} {}", shard.name, shard.address)?;
     }
-    println!("folder     {} (logs in logs/)", fleet.folder().display());
-    println!("\nctrl-C ends everything.");
+    outln!("folder     {} (logs in logs/)", fleet.folder().display())?;
+    outln!("\nctrl-C ends everything.")
 }
 
 /// What to try with a fleet that was left running.
-pub(crate) fn hints(fleet: &Fleet) {
+pub(crate) fn hints(fleet: &Fleet) -> io::Result<()> {
     let (ingest, nats, directory) = (fleet.ingest_url(), fleet.nats_url(), fleet.directory_url());
     let person = r#"{"name":"Ada","address":"London"}"#;
-    println!("\nTry, in another terminal:");
-    println!("  curl -i -X POST {ingest}/person/1 -d '{person}'");
-    println!("  ab -p /dev/null -T application/json -n 1000 -c 100 -H 'X-Customer-ID: 3' {ingest}/person/3");
+    outln!("\nTry, in another terminal:")?;
+    outln!("  curl -i -X POST {ingest}/person/1 -d '{person}'")?;
+    outln!("  ab -p /dev/null -T application/json -n 1000 -c 100 -H 'X-Customer-ID: 3' {ingest}/person/3")?;
     // The passwords of servers that listen on loopback alone, and are made anew at each start.
     let [publisher, operator] = [NatsUser::Publisher, NatsUser::Operator].map(|user| fleet.login(user));
     let password = publisher.password.expose_secret();
-    println!("  nats --server {nats} --user publisher --password {password} pub person.create.2 '{person}'");
+    outln!("  nats --server {nats} --user publisher --password {password} pub person.create.2 '{person}'")?;
     for shard in fleet.shards().iter().take(1) {
-        println!("  {}", query(&shard.address));
+        outln!("  {}", query(&shard.address))?;
     }
     let program = |name: &str| fleet.program(name).display().to_string();
     let (reader, admin) = (fleet.tokens().reader.expose_secret(), fleet.tokens().admin.expose_secret());
-    println!("  curl -H 'Authorization: Bearer {reader}' {directory}/read/2");
+    outln!("  curl -H 'Authorization: Bearer {reader}' {directory}/read/2")?;
     let admin = format!("DIRECTORY_TOKEN={admin} {} --directory-url {directory}", program("directory"));
-    println!("  {admin} shard list");
-    println!("  {admin} customer show 2");
+    outln!("  {admin} shard list")?;
+    outln!("  {admin} customer show 2")?;
     let operator = format!("NATS_URL={nats} NATS_USER=operator NATS_PASSWORD={}", operator.password.expose_secret());
-    println!("  {operator} {} dead list", program("writer"));
-    println!("  {operator} JOURNAL_PARTITIONS={} {} verify", fleet.partitions(), program("loadgen"));
+    outln!("  {operator} {} dead list", program("writer"))?;
+    outln!("  {operator} JOURNAL_PARTITIONS={} {} verify", fleet.partitions(), program("loadgen"))
 }
 
 /// The original's query, with what every machine has.

@@ -1,9 +1,9 @@
 //! `testbed soak`.
-#![allow(clippy::print_stdout, reason = "this is the command's report")]
 
-use std::process::ExitCode;
+use std::{io, process::ExitCode};
 
 use comfy_table::{CellAlignment, Table, presets};
+use sluice_service::{outln, output};
 use sluice_testbed::soak::{self, Outcome, SoakOptions};
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +15,7 @@ const INTERRUPTED: u8 = 130;
 pub(crate) async fn run(args: &SoakArgs, stop: &CancellationToken) -> anyhow::Result<ExitCode> {
     let options = args.options();
     if args.dry_run {
-        schedule(&options);
+        schedule(&options)?;
         return Ok(ExitCode::SUCCESS);
     }
     let Some(outcome) = stop.run_until_cancelled(Box::pin(soak::run(&options))).await else {
@@ -23,20 +23,21 @@ pub(crate) async fn run(args: &SoakArgs, stop: &CancellationToken) -> anyhow::Re
     };
     let outcome = outcome?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&outcome)?);
+        output::line(serde_json::to_string_pretty(&outcome)?)?;
     } else {
-        report(&outcome);
+        report(&outcome)?;
     }
     Ok(if outcome.is_right() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn schedule(options: &SoakOptions) {
+fn schedule(options: &SoakOptions) -> io::Result<()> {
     for moment in options.schedule().moments() {
-        println!("{:7.1} s  {moment}", moment.at().as_secs_f64());
+        outln!("{:7.1} s  {moment}", moment.at().as_secs_f64())?;
     }
+    Ok(())
 }
 
-fn report(outcome: &Outcome) {
+fn report(outcome: &Outcome) -> io::Result<()> {
     let mut table = Table::new();
     table.load_style(presets::UTF8_BORDERS_ONLY);
     table.set_header(["fault", "times"]);
@@ -44,30 +45,32 @@ fn report(outcome: &Outcome) {
         table.add_row([fault.clone(), times.to_string()]);
     }
     table.column_mut(1).expect("there are two columns").set_cell_alignment(CellAlignment::Right);
-    println!("\n{table}\n");
+    outln!("\n{table}\n")?;
     let account = &outcome.account;
-    println!("seed {}: {} faults in {:.0} s", outcome.seed, outcome.fault_count(), outcome.seconds);
-    println!(
+    outln!("seed {}: {} faults in {:.0} s", outcome.seed, outcome.fault_count(), outcome.seconds)?;
+    outln!(
         "writers:      {} times one joined or left during an outage of a shard",
         outcome.writer_changes_during_outages
-    );
-    println!("accepted:     {} events, and {} of unknown outcome", account.accepted, account.unknown);
+    )?;
+    outln!("accepted:     {} events, and {} of unknown outcome", account.accepted, account.unknown)?;
     let lost = (account.lost, account.perhaps_lost, account.rows_of_lost);
-    println!(
+    outln!(
         "lost:         {} of them with the journal's end, {} perhaps; {} of these have rows",
-        lost.0, lost.1, lost.2
-    );
-    println!("rows:         {}, {} of them of unknown outcome", account.rows, account.rows_of_unknown);
-    println!(
+        lost.0,
+        lost.1,
+        lost.2
+    )?;
+    outln!("rows:         {}, {} of them of unknown outcome", account.rows, account.rows_of_unknown)?;
+    outln!(
         "wrong:        {} missing, {} doubled, {} from nowhere, {} with other contents",
-        account.missing, account.doubled, account.from_nowhere, account.changed
-    );
+        account.missing,
+        account.doubled,
+        account.from_nowhere,
+        account.changed
+    )?;
     let bad = (account.bad_accepted, account.bad_unknown);
-    println!(
-        "dead letters: {} of {} bad events, and {} of unknown outcome or lost",
-        account.dead_letters, bad.0, bad.1
-    );
-    account.wrong.iter().for_each(|wrong| println!("  {wrong}"));
-    println!("verified:     {}", if outcome.verified { "every row is right" } else { "ROWS ARE WRONG" });
-    outcome.wrong.iter().for_each(|wrong| println!("  {wrong}"));
+    outln!("dead letters: {} of {} bad events, and {} of unknown outcome or lost", account.dead_letters, bad.0, bad.1)?;
+    account.wrong.iter().try_for_each(|wrong| outln!("  {wrong}"))?;
+    outln!("verified:     {}", if outcome.verified { "every row is right" } else { "ROWS ARE WRONG" })?;
+    outcome.wrong.iter().try_for_each(|wrong| outln!("  {wrong}"))
 }

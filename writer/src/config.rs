@@ -5,7 +5,10 @@ use std::{net::SocketAddr, time::Duration};
 use clap::Args;
 use sluice_directory::DirectoryArgs;
 use sluice_journal::Settings;
-use sluice_service::{nats::NatsArgs, telemetry::TelemetryArgs};
+use sluice_service::{
+    nats::{NatsArgs, disk_sync::MonitorArgs},
+    telemetry::TelemetryArgs,
+};
 use sluice_shard::Limits;
 
 use crate::group::MemberName;
@@ -38,6 +41,9 @@ pub struct Config {
     #[command(flatten)]
     #[allow(missing_docs, reason = "documented at its own type")]
     pub nats: NatsArgs,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "documented at its own type")]
+    pub monitor: MonitorArgs,
     #[command(flatten)]
     #[allow(missing_docs, reason = "documented at its own type")]
     pub telemetry: TelemetryArgs,

@@ -4,7 +4,11 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use sluice_service::{metrics, shutdown, telemetry};
+use sluice_service::{
+    metrics, output,
+    settings::{self, Settings},
+    shutdown, telemetry,
+};
 use sluice_writer::{
     Config,
     dead::{self, DeadCommand},
@@ -38,19 +42,30 @@ enum Command {
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
-    match Cli::parse().command {
-        Command::Run(config) => {
-            telemetry::init(&config.telemetry)?;
-            metrics::install()?;
-            let shutdown = shutdown::on_signal()?;
-            let listener = TcpListener::bind(config.listen)
-                .await
-                .with_context(|| format!("cannot listen on {}", config.listen))?;
-            run(*config, listener, shutdown).await?;
-            Ok(ExitCode::SUCCESS)
+async fn main() -> ExitCode {
+    let (cli, settings): (Cli, _) = settings::parse();
+    match cli.command {
+        Command::Run(config) => match serve(*config, &settings).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => output::failure("writer", &error),
+        },
+        Command::Dead(command) => {
+            settings.warn();
+            Box::pin(dead::run(command)).await
         }
-        Command::Dead(command) => Ok(Box::pin(dead::run(command)).await),
-        Command::Journal(command) => Ok(Box::pin(journal_repair::run(command)).await),
+        Command::Journal(command) => {
+            settings.warn();
+            Box::pin(journal_repair::run(command)).await
+        }
     }
+}
+
+async fn serve(config: Config, settings: &Settings) -> anyhow::Result<()> {
+    telemetry::init(&config.telemetry)?;
+    settings.log();
+    metrics::install()?;
+    let shutdown = shutdown::on_signal()?;
+    let listener =
+        TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
+    run(config, listener, shutdown).await
 }

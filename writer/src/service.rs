@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use sluice_directory::Client;
 use sluice_journal::Journal;
-use sluice_service::{Backoff, http, nats};
+use sluice_service::{
+    Backoff, http,
+    nats::{self, disk_sync::DiskSync},
+};
 use tokio::{net::TcpListener, sync::watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -33,6 +36,7 @@ const SHARDS_REFRESH: Duration = Duration::from_secs(10);
 pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationToken) -> anyhow::Result<()> {
     let client = nats::connect(&config.nats, "sluice-writer").await?;
     let status = Status::default();
+    status.watch_disks(DiskSync::watch(&config.monitor, client.clone(), shutdown.clone())?);
     let address = listener.local_addr()?;
     tracing::info!(%address, "writer's status");
     let name = config.group.name.clone();

@@ -10,7 +10,10 @@ use axum::{Json, Router, extract::State, routing::get};
 use serde::Serialize;
 use sluice_journal::Journal;
 use sluice_model::{Partition, Position};
-use sluice_service::http;
+use sluice_service::{
+    http,
+    nats::disk_sync::{self, DiskSync},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::lane::{Lane, LaneState, observe};
@@ -29,6 +32,7 @@ struct Inner {
     assigned: Option<BTreeSet<Partition>>,
     reading: BTreeSet<Partition>,
     stopped: BTreeMap<Partition, String>,
+    sync: DiskSync,
 }
 
 /// One lane, as `/lanes` tells it.
@@ -49,11 +53,18 @@ struct Report {
     lanes: Vec<LaneReport>,
     reading: BTreeSet<Partition>,
     stopped: BTreeMap<Partition, String>,
+    /// Whether NATS acknowledges only what its disk has.
+    journal_disk_sync: disk_sync::State,
 }
 
 impl Status {
     fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.0.lock().expect("no holder of this lock panics")
+    }
+
+    /// From now on it says what is known about the journal's disks.
+    pub fn watch_disks(&self, sync: DiskSync) {
+        self.inner().sync = sync;
     }
 
     /// These writers are there, and this one has these partitions.
@@ -143,6 +154,7 @@ impl Status {
             lanes: lanes.collect(),
             reading: inner.reading.clone(),
             stopped: inner.stopped.clone(),
+            journal_disk_sync: inner.sync.state(),
         }
     }
 }
@@ -154,6 +166,7 @@ pub fn routes(status: Status) -> Router {
         let status = status.clone();
         move || std::future::ready(status.is_ready())
     };
+    let sync = status.inner().sync.clone();
     let lanes = get(|State(status): State<Status>| async move { Json(status.report()) });
-    Router::new().route("/lanes", lanes).with_state(status).merge(http::health(ready))
+    Router::new().route("/lanes", lanes).with_state(status).merge(http::health(ready, sync))
 }

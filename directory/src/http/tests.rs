@@ -50,7 +50,7 @@ impl Served {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         // It ends with the test's runtime.
-        tokio::spawn(async move { axum::serve(listener, router(slot, tokens)).await });
+        tokio::spawn(async move { axum::serve(listener, router(slot, Arc::new(tokens), DiskSync::default())).await });
         Self { folder, directory, base, http: reqwest::Client::builder().no_proxy().build().unwrap() }
     }
 

@@ -36,7 +36,8 @@ impl DeadLetters {
         let found = last_of(&stream, &dead_of_anybody(id), OPERATION).await?;
         Ok(found.and_then(|message| {
             let (subject, sequence) = (message.subject.to_string(), message.sequence);
-            DeadLetter::read(Kept { subject, sequence, headers: message.headers }, message.payload)
+            let stamp = i64::try_from(message.time.unix_timestamp_nanos()).unwrap_or_default();
+            DeadLetter::read(Kept { subject, sequence, stamp, headers: message.headers }, message.payload)
         }))
     }
 
@@ -77,7 +78,7 @@ impl DeadLetters {
             Err(error) => return Err(JournalError::new(OPERATION, error).into()),
         };
         self.tidy(subject).await;
-        let kept = Kept { subject: subject.clone(), sequence: ack.sequence, headers };
+        let kept = Kept { subject: subject.clone(), sequence: ack.sequence, stamp: 0, headers };
         Ok(DeadLetter { payload, state, kept, ..letter.clone() })
     }
 

@@ -25,7 +25,8 @@ pub struct DeadLetter {
     pub detail: String,
     /// The subject of its message.
     pub subject: String,
-    /// When its message was stored, in nanoseconds since 1970.
+    /// When its message was stored, in nanoseconds since 1970; 0 where the letter does not say. See
+    /// [`DeadLetter::time`].
     pub stamp: i64,
     /// The event's bytes; of several events the lines of their message from the first of them to the last. None once it was
     /// replayed or dropped.
@@ -45,6 +46,8 @@ pub struct Kept {
     pub subject: String,
     /// The sequence of the subject's last message.
     pub sequence: u64,
+    /// When that message was stored, in nanoseconds since 1970; 0 where that is not known.
+    pub stamp: i64,
     /// That message's headers.
     pub headers: HeaderMap,
 }
@@ -100,6 +103,14 @@ impl DeadLetter {
     /// Whose it is, if its subject named a customer.
     pub fn owner(&self) -> Option<CustomerId> {
         self.customer.parse().ok()
+    }
+
+    /// Returns when its message was stored, in nanoseconds since 1970. Older writers did not note
+    /// that for a row that a database refused: for those it is when the letter was stored, while
+    /// nothing has become of it. `None` where neither is known.
+    pub fn time(&self) -> Option<i64> {
+        let letters_own = if self.state == State::Waiting { self.kept.stamp } else { 0 };
+        [self.stamp, letters_own].into_iter().find(|stamp| *stamp > 0)
     }
 
     /// Returns the ids of all its events.
@@ -173,7 +184,7 @@ mod tests {
             headers.insert(name, value);
         }
         state.iter().for_each(|(name, value)| headers.insert(*name, *value));
-        Kept { subject: "dead.0.person.42.1024".to_owned(), sequence: 5, headers }
+        Kept { subject: "dead.0.person.42.1024".to_owned(), sequence: 5, stamp: 99, headers }
     }
 
     fn letter(state: &[(&str, &str)]) -> DeadLetter {
@@ -195,6 +206,14 @@ mod tests {
             assert_eq!(State::read(&again.headers_in(State::Dropped)), State::Dropped, "an older state is left out");
         }
         assert!(new.is_tombstone() && State::Dropped.is_tombstone() && !replaying.is_tombstone());
+    }
+
+    #[test]
+    fn a_letter_without_its_messages_time_has_its_own_until_it_is_changed() {
+        assert_eq!(letter(&[]).time(), Some(17));
+        let unknown = |state| letter(&[(header::STAMP, "0"), state]);
+        assert_eq!(unknown((header::REASON, "refused_by_shard")).time(), Some(99));
+        assert_eq!(unknown((header::DROPPED, "true")).time(), None);
     }
 
     #[test]

@@ -232,8 +232,8 @@ fn missing(letter: &Grave, there: Raw) -> Vec<Grave> {
     if letter.events.count() == 1 {
         return Vec::new();
     }
-    let Raw { subject, sequence, headers, payload, .. } = there;
-    let there = DeadLetter::read(Kept { subject: subject.to_string(), sequence, headers }, payload);
+    let Raw { subject, sequence, stamp, headers, payload } = there;
+    let there = DeadLetter::read(Kept { subject: subject.to_string(), sequence, stamp, headers }, payload);
     let has = |index: usize| there.as_ref().is_some_and(|there| there.events.contains(index));
     letter.each().filter(|one| !has(one.id.index())).collect()
 }

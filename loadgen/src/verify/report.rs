@@ -2,6 +2,7 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
+use sluice_service::output;
 
 use super::{
     claims::ClaimsReport,
@@ -69,12 +70,11 @@ impl Report {
     ///
     /// # Errors
     /// Where it cannot be made JSON.
-    #[allow(clippy::print_stdout, reason = "this is the command's report")]
     pub fn tell(&self, json: bool) -> anyhow::Result<()> {
         if json {
-            println!("{}", serde_json::to_string(self)?);
+            output::line(serde_json::to_string(self)?)?;
         } else {
-            println!("{}", self.text());
+            output::line(self.text())?;
         }
         Ok(())
     }

@@ -1,6 +1,10 @@
 //! Dead letters stored on a real server: each once, however often they are given, and whatever the server takes.
 
-use std::{collections::BTreeSet, path::Path, time::Duration};
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    time::{Duration, SystemTime},
+};
 
 use sluice_journal::{
     DeadLetters, Journal, Settings,
@@ -63,6 +67,21 @@ async fn an_event_has_one_dead_letter_however_often_it_is_stored() {
     let seen: Vec<_> = listed.iter().map(|l| (l.id, l.customer.as_str(), l.reason.as_str(), l.stamp)).collect();
     let (id, reason) = (|index: usize| at(1).event(index), "malformed_json");
     assert_eq!(seen, [(id(0), "_", reason, 17), (id(1), "a", reason, 17), (id(2), "a", reason, 17)]);
+}
+
+#[tokio::test]
+async fn a_letter_that_does_not_say_when_its_message_was_stored_has_the_time_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, journal, _) = server(folder.path()).await;
+    let dead = journal.dead_letters();
+    dead.store(&[Grave { stamp: 0, ..letter(1, 0) }]).await.unwrap();
+    let now = i64::try_from(SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos()).unwrap();
+    let minute = 60_000_000_000;
+    let listed = dead.list().await.unwrap().remove(0);
+    for letter in [listed, dead.find(at(1).event(0)).await.unwrap().unwrap()] {
+        let time = letter.time().unwrap();
+        assert!((now - minute..=now + minute).contains(&time), "{time} at {now}");
+    }
 }
 
 #[tokio::test]

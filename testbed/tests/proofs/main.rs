@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 mod added_shard;
+mod closed_pipes;
 mod cluster;
 mod crash;
 mod cut;
@@ -14,6 +15,7 @@ mod flood;
 mod front_door;
 mod frozen;
 mod group;
+mod half_made;
 mod identity;
 mod journal;
 mod letters;
@@ -34,6 +36,7 @@ mod rolling;
 mod secrets;
 mod services_api;
 mod slow;
+mod starting;
 mod stop;
 mod taken_out;
 mod trim;

@@ -119,6 +119,9 @@ async fn a_malformed_event_that_is_replayed_becomes_one_new_dead_letter_and_a_dr
     assert!(code == 1 && refused[0]["detail"].as_str().unwrap().contains("cannot be replayed"), "{refused}");
 
     replayable(&fleet, &first).await;
+    let (_, would) = dead(&fleet, &format!("replay {first} --dry-run")).await;
+    assert_eq!(told(&would, "outcome"), [(first.as_str(), "would_die_again")], "{would}");
+    assert!(would[0]["detail"].as_str().unwrap().contains("malformed_json"), "{would}");
     let (code, replayed) = dead(&fleet, "replay --reason malformed_json").await;
     assert_eq!((code, told(&replayed, "outcome")), (0, vec![(first.as_str(), "replayed")]));
     let second = replayed[0]["replayed_as"].as_str().unwrap().to_owned();

@@ -110,7 +110,8 @@ pub struct ReplayArgs {
     #[command(flatten)]
     #[allow(missing_docs, reason = "documented at its own type")]
     pub selection: Selection,
-    /// Only say what would be done.
+    /// Only say what would be done: would_replay, or would_die_again where nothing but another event
+    /// would help.
     #[arg(long)]
     pub dry_run: bool,
     /// How to report.

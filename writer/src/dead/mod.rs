@@ -3,7 +3,8 @@
 //! 1. [`cli`]: [`DeadCommand`], the command line.
 //! 2. [`reach`]: the connections that a command needs.
 //! 3. [`select`]: which dead letters are meant.
-//! 4. [`replay`]: one dead event back into the journal, once; [`home`]: what its shard says about it first.
+//! 4. [`replay`]: one dead event back into the journal, once; [`home`]: what its shard says about it
+//!    first; [`outlook`]: what would become of it.
 //! 5. [`discard`]: one dead letter dropped.
 //! 6. [`report`]: a table for people, JSON for programs.
 //!
@@ -12,6 +13,7 @@
 pub mod cli;
 pub mod discard;
 pub mod home;
+pub mod outlook;
 pub mod reach;
 pub mod replay;
 pub mod report;
@@ -24,6 +26,7 @@ pub use cli::DeadCommand;
 use cli::{DropArgs, ListArgs, Output, ReplayArgs, ShowArgs};
 use reach::Reach;
 use report::{Act, Shown};
+use sluice_service::output;
 
 /// Something was refused or failed; the others of the command were done.
 const REFUSED: u8 = 1;
@@ -39,7 +42,7 @@ pub async fn run(command: DeadCommand) -> ExitCode {
         DeadCommand::Drop(args) => drop_all(args).await,
     };
     done.unwrap_or_else(|error| {
-        say(&format!("writer dead: {error:#}"));
+        output::failure("writer dead", &error);
         ExitCode::from(UNREACHABLE)
     })
 }
@@ -61,7 +64,10 @@ async fn show(args: ShowArgs) -> anyhow::Result<ExitCode> {
         None => reach.dead.find_shared(args.id).await?,
     };
     let Some(letter) = found else {
-        say(&format!("writer dead: event {} has no dead letter; `writer dead list --tombstones` names all", args.id));
+        output::note(format_args!(
+            "writer dead: event {} has no dead letter; `writer dead list --tombstones` names all",
+            args.id
+        ));
         return Ok(ExitCode::from(REFUSED));
     };
     report::show(args.output, &Shown::new(&letter))?;
@@ -112,9 +118,4 @@ fn interrupted(output: Output, acts: &[Act], error: anyhow::Error) -> anyhow::Er
         Ok(()) => error.context("stopped early; the same command may be given again: it does nothing twice"),
         Err(untold) => untold,
     }
-}
-
-#[expect(clippy::print_stderr, reason = "the last word of a command that failed, also where logging is off")]
-fn say(line: &str) {
-    eprintln!("{line}");
 }

@@ -6,7 +6,7 @@ use sluice_journal::{
 };
 use sluice_model::{CustomerId, EventId};
 
-use super::{home::Homes, report::Act};
+use super::{home::Homes, outlook::Outlook, report::Act};
 
 /// How often a customer's other events may come in between before the replay is put off.
 const TRIES: u32 = 200;
@@ -148,7 +148,7 @@ async fn attempt(dead: &DeadLetters, homes: &mut Homes, id: EventId, dry_run: bo
     }
     let shard = homes.clear(&customer, &letter).await?;
     if dry_run {
-        return Ok(Act::would_replay(&letter, &shard));
+        return Ok(Act::would_replay(&letter, &shard, &Outlook::of(&letter, &customer)));
     }
     let intent = match begun {
         Some(intent) => intent,

@@ -6,12 +6,15 @@ use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_FULL_CONDENSED};
 use serde::Serialize;
 use sluice_journal::{DeadLetter, dead::State};
 use sluice_model::EventId;
+use sluice_service::output;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::cli::Output;
+use super::{cli::Output, outlook::Outlook};
 
 /// Characters of a reason's text in a table.
 const SHORT: usize = 60;
+/// A time that nobody knows.
+const UNKNOWN: &str = "unknown";
 
 /// A dead letter, as lists show it.
 #[derive(Debug, Serialize)]
@@ -23,8 +26,8 @@ pub struct Line {
     detail: String,
     /// How many events of its message it stands for.
     events: usize,
-    /// When its message was stored.
-    when: String,
+    /// When its message was stored; null where that is not known.
+    when: Option<String>,
     bytes: usize,
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,7 +75,7 @@ impl Line {
             reason: letter.reason.clone(),
             detail: letter.detail.clone(),
             events: letter.events.count(),
-            when: when(letter.stamp),
+            when: letter.time().and_then(when),
             bytes: letter.payload.len(),
             state,
             replayed_as,
@@ -100,6 +103,7 @@ impl Shown {
         let customer = customer.as_deref().unwrap_or("nobody's");
         let became = replayed_as.map(|new| format!(", as event {new}")).unwrap_or_default();
         let kept = self.whole_bytes.map(|whole| format!(", the first of {whole}")).unwrap_or_default();
+        let when = when.as_deref().unwrap_or(UNKNOWN);
         let Self { position, indexes, partition, subject, payload, .. } = self;
         let which = if *events == 1 { "index".to_owned() } else { format!("{events} events, of the indexes") };
         let lines = [
@@ -134,12 +138,28 @@ impl Act {
         Self::new(id, "replayed_before", Some(new), format!("nothing to do: it is event {new} since an earlier replay"))
     }
 
-    pub(super) fn would_replay(letter: &DeadLetter, shard: &str) -> Self {
-        let detail = match letter.events.count() {
-            1 => format!("{shard} has no row of it"),
-            events => format!("{shard} has no row of its {events} events"),
+    pub(super) fn would_replay(letter: &DeadLetter, shard: &str, outlook: &Outlook) -> Self {
+        let events = letter.events.count();
+        let of = if events == 1 { "it".to_owned() } else { format!("its {events} events") };
+        let (outcome, detail) = match outlook {
+            Outlook::Hopeless(why) => {
+                let detail =
+                    format!("replayed, {of} can only die again: {why}; drop it, or publish it anew as it has to be");
+                ("would_die_again", detail)
+            }
+            Outlook::Partly { dead, why } => {
+                ("would_replay", format!("{shard} has no row of {of}; {dead} of them can only die again: {why}"))
+            }
+            Outlook::Refused => {
+                let detail = format!(
+                    "{shard} has no row of {of}; its database refused it, and will again unless that is mended: {}",
+                    shortened(&letter.detail)
+                );
+                ("would_replay", detail)
+            }
+            Outlook::Good => ("would_replay", format!("{shard} has no row of {of}")),
         };
-        Self::new(letter.id, "would_replay", None, detail)
+        Self::new(letter.id, outcome, None, detail)
     }
 
     pub(super) fn would_finish(id: EventId, new: EventId) -> Self {
@@ -203,11 +223,10 @@ pub(super) fn acts(output: Output, acts: &[Act]) -> anyhow::Result<()> {
     })
 }
 
-#[expect(clippy::print_stdout, reason = "the report is what the command is for")]
 pub(crate) fn print(output: Output, value: &impl Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
     match output {
-        Output::Table => println!("{}", text()),
-        Output::Json => println!("{}", serde_json::to_string_pretty(value)?),
+        Output::Table => output::line(text())?,
+        Output::Json => output::line(serde_json::to_string_pretty(value)?)?,
     }
     Ok(())
 }
@@ -217,7 +236,7 @@ fn list_table(lines: &[Line]) -> Table {
     for line in lines {
         let customer = line.customer.as_deref().unwrap_or("_");
         // To the second: that is enough for people.
-        let stored = line.when.get(..19).unwrap_or(&line.when);
+        let stored = line.when.as_deref().map_or(UNKNOWN, |when| when.get(..19).unwrap_or(when));
         let state = line.replayed_as.map_or(line.state.to_owned(), |new| format!("{} as {new}", line.state));
         let detail = shortened(&harmless(&line.detail));
         table.add_row([
@@ -250,9 +269,8 @@ fn described(letter: &DeadLetter) -> String {
     format!("customer {}, {}: {} ({several}{bytes} bytes)", letter.customer, letter.reason, shortened(&letter.detail))
 }
 
-fn when(stamp: i64) -> String {
-    let time = OffsetDateTime::from_unix_timestamp_nanos(stamp.into()).ok();
-    time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_else(|| stamp.to_string())
+fn when(stamp: i64) -> Option<String> {
+    OffsetDateTime::from_unix_timestamp_nanos(stamp.into()).ok()?.format(&Rfc3339).ok()
 }
 
 fn shortened(text: &str) -> String {
@@ -280,6 +298,11 @@ mod tests {
         let table = list_table(&[Line::new(&long)]).to_string();
         assert!(table.contains("2023-11-14T22:13:20 ") && table.contains("replayed as 1033"), "{table}");
         assert!(!table.contains(&"x".repeat(SHORT)) && table.contains('…'), "{table}");
+
+        let timeless = DeadLetter { stamp: 0, ..letter(1, "42", "refused_by_shard", State::Dropped) };
+        assert_eq!(serde_json::to_value(Line::new(&timeless)).unwrap()["when"], serde_json::Value::Null);
+        let texts = [Shown::new(&timeless).text(), list_table(&[Line::new(&timeless)]).to_string()];
+        assert!(texts.iter().all(|text| text.contains("unknown") && !text.contains("1970")), "{texts:?}");
 
         let several = DeadLetter { events: "1-3,9".parse().unwrap(), ..letter(1, "42", "too_long", State::Waiting) };
         let text = Shown::new(&several).text();

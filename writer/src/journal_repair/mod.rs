@@ -30,6 +30,7 @@ use progress::Progress;
 use report::{Part, Report};
 use sluice_directory::Client;
 use sluice_journal::{Journal, repair::Way};
+use sluice_service::output;
 use work::{Carrier, Ended};
 
 use crate::dead::reach::Reach;
@@ -48,7 +49,7 @@ pub async fn run(command: JournalCommand) -> ExitCode {
         JournalCommand::Repair(args) => Box::pin(repair(args)).await,
     };
     done.unwrap_or_else(|error| {
-        say(&format!("writer journal: {error:#}"));
+        output::failure("writer journal", &error);
         ExitCode::from(UNREACHABLE)
     })
 }
@@ -81,7 +82,7 @@ async fn repair(args: RepairArgs) -> anyhow::Result<ExitCode> {
             let rest = would(journal, &directory, &decision).await?;
             rest.tell(args.output)?;
             if decision.refused.is_empty() {
-                say("writer journal: nothing was changed; to do what is shown above, add --yes");
+                output::note("writer journal: nothing was changed; to do what is shown above, add --yes");
             }
             return Ok(ExitCode::from(NOT_WELL));
         }
@@ -116,9 +117,4 @@ async fn would(journal: &Journal, directory: &Client, decision: &Decision) -> an
         report.partitions.push(Part::new(*partition, work, scanned.as_ref()));
     }
     Ok(report)
-}
-
-#[expect(clippy::print_stderr, reason = "the last word of a command that failed, also where logging is off")]
-fn say(line: &str) {
-    eprintln!("{line}");
 }

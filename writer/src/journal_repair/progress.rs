@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use sluice_service::output;
+
 /// How often. What is done sooner says nothing.
 const EVERY: Duration = Duration::from_secs(2);
 
@@ -26,11 +28,11 @@ impl Progress {
     }
 
     /// So many are left.
-    #[expect(clippy::print_stderr, reason = "a command that takes long says so")]
     pub fn left(&mut self, messages: u64) {
         if self.told.elapsed() >= EVERY {
             self.told = Instant::now();
-            eprintln!("{}: {messages} of {} messages left", self.what, self.total.max(messages));
+            let total = self.total.max(messages);
+            output::note(format_args!("{}: {messages} of {total} messages left", self.what));
         }
     }
 }

@@ -82,7 +82,7 @@ impl Line {
 fn state(journal_id: &str, reading: &Reading, seen: &[Seen], first: Position) -> State {
     let shard = reading.shard.clone();
     let seen = seen.iter().find(|seen| seen.shard == shard);
-    let (stored, stamp) = (seen.map(|seen| seen.stored), seen.map(|seen| seen.stamp));
+    let (stored, stamp) = (seen.map(|seen| seen.stored), seen.map(|seen| seen.stamp).filter(|stamp| *stamp != 0));
     let (state, detail) = match (&reading.said, seen) {
         (Err(why), _) => ("unreadable", Some(why.clone())),
         (Ok(said), _) if said.journal_id != journal_id => ("other journal", Some(said.journal_id.clone())),
