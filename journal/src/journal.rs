@@ -181,7 +181,7 @@ impl Journal {
                 wait = (2 * wait).min(OPEN_RETRY_MAX);
             }
         };
-        shutdown.run_until_cancelled(open).await.transpose()
+        shutdown.run_until_cancelled(Box::pin(open)).await.transpose()
     }
 
     /// [`Journal::open`], again and again for at most so long: for a command, which somebody waits for. Even a healthy cluster

@@ -21,9 +21,9 @@ const STREAM_NOT_FOUND: u64 = 10_059;
 const TOO_FEW_SERVERS: u64 = 10_005;
 /// JetStream's code for "replicas > 1 not supported in non-clustered mode".
 const ALONE: u64 = 10_074;
-/// JetStream's codes for "resource limits exceeded for account", "insufficient resources" and
-/// "insufficient storage resources available".
-const NO_ROOM: [u64; 3] = [10_002, 10_023, 10_047];
+/// JetStream's codes for "resource limits exceeded for account", "insufficient resources",
+/// "insufficient storage resources available" and "stream max bytes exceeds account limit".
+const NO_ROOM: [u64; 4] = [10_002, 10_023, 10_047, 10_122];
 
 /// Looks for streams, and makes those that are missing.
 pub(crate) struct Making<'a> {
