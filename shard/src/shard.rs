@@ -7,7 +7,7 @@ use sluice_model::{CustomerId, EventId, Partition};
 use tokio::time::timeout;
 
 use crate::{
-    Appended, Batch, Class, LastStored, Limits, Operation, ShardAddress, ShardError, StoredPosition, append,
+    Appended, Batch, Class, Flavor, LastStored, Limits, Operation, ShardAddress, ShardError, StoredPosition, append,
     engine::Engine, fault::Fault, rebinding, registration,
 };
 
