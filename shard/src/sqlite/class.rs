@@ -17,7 +17,7 @@ pub(crate) fn class_of(code: i32) -> Class {
         _ => match code & 0xff {
             // TOOBIG, CONSTRAINT (not null, check, foreign key, a trigger's, a STRICT table's
             // type), MISMATCH
-            18 | 19 | 20 => Class::Data,
+            18..=20 => Class::Data,
             // ABORT, BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, IOERR, FULL, PROTOCOL (lock contention), SCHEMA
             4..=10 | 13 | 15 | 17 => Class::Transient,
             _ => Class::Configuration,

@@ -99,6 +99,8 @@ async fn where_the_journal_goes_away_an_upload_ends_with_what_is_stored_and_what
     let failed = report["failed"].as_u64().unwrap();
     let named = errors(&report).len() as u64 + report["errors_omitted"].as_u64().unwrap();
     assert!(failed > 0 && named == failed, "{report}");
+    // The directory comes back by itself. Until then there is nobody to ask.
+    wait::until("the directory answers", LIMIT, async || fleet.verify().await.is_ok()).await.unwrap();
     let verified = fleet.verify().await.unwrap();
     let (rows, accepted) = (all_rows(&fleet).await, report["accepted"].as_i64().unwrap());
     assert!(
