@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 pub async fn serve(address: SocketAddr, stop: CancellationToken) -> anyhow::Result<()> {
     let router = Router::new()
         .route("/person/{customer}", post(accept))
-        .merge(http::health(|| async { true }, DiskSync::default()));
+        .merge(http::health(|| async { http::Readiness::default() }, DiskSync::default()));
     // With the defaults that ingest has.
     let matches = DoorArgs::augment_args(Command::new("nothing")).get_matches_from(["nothing"]);
     let door = DoorArgs::from_arg_matches(&matches)?;

@@ -4,6 +4,8 @@
 
 mod shards;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use axum::http::StatusCode;
 use sluice_model::{CustomerId, Position};
 use sluice_service::Problem;
@@ -23,12 +25,29 @@ pub struct Directory {
     registrar: Registrar,
     policy: Policy,
     customer_column: CustomerColumn,
+    /// Whether its NATS face has lost its subscriptions.
+    deaf: AtomicBool,
 }
 
 impl Directory {
     /// A directory over this store, for shards of the registrar's journal, in which the customer's column has this name.
     pub fn new(store: Store, registrar: Registrar, policy: Policy, customer_column: CustomerColumn) -> Self {
-        Self { store, registrar, policy, customer_column }
+        Self { store, registrar, policy, customer_column, deaf: AtomicBool::new(false) }
+    }
+
+    /// Its NATS face is asked nothing any more.
+    pub(crate) fn set_deaf(&self) {
+        self.deaf.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it can be asked over NATS, as far as this process knows.
+    pub(crate) fn listens(&self) -> bool {
+        !self.deaf.load(Ordering::Relaxed)
+    }
+
+    /// Who registers shards.
+    pub(crate) fn registrar(&self) -> &Registrar {
+        &self.registrar
     }
 
     /// The store beneath.

@@ -38,6 +38,7 @@ use crate::{
         self, AtQuery, CustomerRoutes, Destination, ListedShard, NewShard, Place, ReadQuestions, Route, RouteAnswer,
         Routes, ShardChange, ShardCredentials, Shards, WriteQuestions,
     },
+    ready,
 };
 
 /// The longest that one request may take. Above what trying a slow database may (20 s).
@@ -66,8 +67,13 @@ impl Slot {
 pub fn router(slot: Slot, tokens: Arc<Tokens>, sync: DiskSync) -> Router {
     let ready = slot.clone();
     let is_ready = move || {
-        let open = ready.0.get().is_some();
-        async move { open }
+        let open = ready.0.get().cloned();
+        async move {
+            match open {
+                Some(directory) => ready::of(directory).await,
+                None => ready::starting(),
+            }
+        }
     };
     let health = sluice_service::http::health(is_ready, sync);
     let only = |role| middleware::from_fn_with_state((Arc::clone(&tokens), role), check_token);
@@ -187,6 +193,10 @@ async fn check_token(
 }
 
 async fn limit_time(request: Request, next: Next) -> Response {
+    // That it is not ready is no problem of whoever asks.
+    if sluice_service::http::is_health(request.uri().path()) {
+        return next.run(request).await;
+    }
     let begun = Instant::now();
     let response = limited(request, next).await;
     observed("http", begun, response.extensions().get::<ProblemCode>().map(|code| code.0.as_str()));

@@ -11,7 +11,8 @@
 //!    passwords in it.
 //! 5. [`registration`]: how a database becomes a shard; [`measure`]: how much each one holds.
 //! 6. [`answer`]: [`Directory`]: every question of the API and its answer, whichever face it came through.
-//! 7. [`http`], [`nats`]: the two faces; [`service`]: the whole life of the process.
+//! 7. [`http`], [`nats`]: the two faces; [`service`]: the whole life of the process; `ready`:
+//!    whether it can answer.
 //! 8. [`cli`], [`admin`]: the command line.
 
 pub mod access;
@@ -25,6 +26,7 @@ pub mod http;
 pub mod measure;
 pub mod nats;
 pub mod placement;
+mod ready;
 pub mod registration;
 pub mod seal;
 pub mod service;

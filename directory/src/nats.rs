@@ -91,7 +91,10 @@ impl Face {
         });
         tokio::pin!(serving);
         tokio::select! {
-            () = &mut serving => tracing::error!("the NATS subscriptions ended"),
+            () = &mut serving => {
+                directory.set_deaf();
+                tracing::error!("the NATS subscriptions ended: restart this directory");
+            }
             () = shutdown.cancelled() => {
                 // It only tells the subscriptions to end; it cannot fail.
                 let _ = service.stop().await;

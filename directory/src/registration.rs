@@ -77,6 +77,15 @@ impl Registrar {
         Self { log: Log::Empty(id.to_owned(), partitions), turn: Mutex::default() }
     }
 
+    /// The journal whose shards it makes.
+    pub(crate) fn journal(&self) -> Option<&Journal> {
+        match &self.log {
+            Log::Journal(journal) => Some(journal),
+            #[cfg(test)]
+            Log::Empty(..) => None,
+        }
+    }
+
     /// How many partitions the journal has.
     pub fn partitions(&self) -> PartitionCount {
         match &self.log {

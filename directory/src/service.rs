@@ -101,7 +101,8 @@ async fn serve_questions(
     slot.open(directory.clone());
     tracing::info!(placement = ?config.placement, "the directory is ready");
     let measuring = measure::run(Arc::clone(&directory), config.measure, stop.clone());
-    tokio::join!(face.serve(directory, stop.clone()), measuring, async {
+    let watching = journal.watch(stop.clone());
+    tokio::join!(face.serve(directory, stop.clone()), measuring, watching, async {
         while !made && stop.run_until_cancelled(tokio::time::sleep(BUCKETS_AGAIN)).await.is_some() {
             made = make_buckets(&journal).await;
         }
@@ -150,7 +151,8 @@ mod tests {
             (response.status().as_u16(), response.text().await.unwrap())
         };
         assert_eq!(get("/livez").await.0, 200);
-        assert_eq!(get("/readyz").await.0, 503);
+        let (status, body) = get("/readyz").await;
+        assert!(status == 503 && body.contains("reasons") && body.contains("it waits for the journal"), "{body}");
         let (status, body) = get("/write/1").await;
         assert!(status == 503 && body.contains("starting") && body.contains("NATS"), "{status} {body}");
         shutdown.cancel();

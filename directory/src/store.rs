@@ -115,6 +115,15 @@ impl Store {
         Ok(Self { database, key: Arc::new(key), turn: Arc::default() })
     }
 
+    /// Makes sure that the meta database answers.
+    ///
+    /// # Errors
+    /// Where it does not.
+    pub async fn answers(&self) -> Result<(), StoreError> {
+        let mut held = self.database.hold().await.map_err(doing("be reached"))?;
+        held.session().proof().await.map(drop).map_err(doing("answer"))
+    }
+
     /// Ends the connections; what was answered is stored already.
     pub async fn close(&self) {
         self.database.close().await;

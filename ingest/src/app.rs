@@ -121,6 +121,8 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationTo
         Ok(Some(journal)) => {
             tracing::info!(journal = journal.id(), partitions = %journal.partitions(), "the journal is open");
             app.open(Publisher::start(&journal, config.ack_timeout()).await?)?;
+            let stop = shutdown.clone();
+            tokio::spawn(async move { journal.watch(stop).await });
         }
         Ok(None) => {}
         Err(error) => {

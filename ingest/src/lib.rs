@@ -6,7 +6,7 @@
 //! 4. [`bulk`]: many persons in one request; [`lines`] cuts them apart, [`report`] says what came of each.
 //! 5. [`access`]: who may write for whom; [`customer`]: whom the request names; [`asked`]: what its headers ask for.
 //! 6. [`body`]: receiving from a client that may be slow; [`store`]: storing, and what a failure means.
-//! 7. [`openapi`]: all of this as a document.
+//! 7. [`openapi`]: all of this as a document; [`ready`]: whether it can take events.
 
 pub mod access;
 pub mod app;
@@ -19,6 +19,7 @@ pub mod lines;
 pub mod openapi;
 pub mod person;
 pub mod random;
+pub mod ready;
 pub mod report;
 pub mod routes;
 pub mod store;

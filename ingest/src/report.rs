@@ -1,11 +1,11 @@
 //! What came of a request of many lines.
 
 use axum::{
-    http::{HeaderValue, StatusCode, header},
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use sluice_service::{Problem, problem::ProblemCode};
+use sluice_service::Problem;
 use utoipa::ToSchema;
 
 /// Lines that are told of one by one; of more, only their number is known. Fewer: clients guess. More: each takes some 200 bytes
@@ -97,21 +97,7 @@ impl Report {
         if self.lines == 0 {
             return Err(problem);
         }
-        #[derive(Serialize)]
-        struct Both<'a> {
-            #[serde(flatten)]
-            problem: &'a Problem,
-            #[serde(flatten)]
-            report: &'a Report,
-        }
-        let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let body = json(&Both { problem: &problem, report: &self });
-        let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
-        response.extensions_mut().insert(ProblemCode(problem.code));
-        if let Some(seconds) = problem.retry_after_s {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        Ok(response)
+        Ok(problem.respond_with(&self))
     }
 
     fn nothing(&self) -> Option<Problem> {

@@ -10,16 +10,18 @@ use axum::{
 };
 use sluice_service::{Problem, http, nats::disk_sync::DiskSync, problem::ProblemCode};
 
-use crate::{app::App, bulk, openapi, person};
+use crate::{app::App, bulk, openapi, person, ready};
 
-/// The routes, with the client whose connection decides on readiness.
+/// The routes, with the client whose connection decides on readiness until the journal is open.
 pub fn routes(app: App, client: async_nats::Client, sync: DiskSync) -> Router {
     let ready = {
         let app = app.clone();
         move || {
-            let connected = client.connection_state() == async_nats::connection::State::Connected;
-            let open = app.publisher().is_ok();
-            async move { connected && open }
+            let is_connected = client.connection_state() == async_nats::connection::State::Connected;
+            let readiness = app
+                .publisher()
+                .map_or_else(|_| ready::starting(is_connected), |publisher| ready::of(publisher.journal()));
+            std::future::ready(readiness)
         }
     };
     Router::new()
@@ -54,11 +56,13 @@ impl Drop for UnderWay {
 }
 
 /// Counts requests and their problems, and makes a problem document of every error that is none yet.
+/// That ingest is not ready is no problem of whoever asks.
 async fn observe(request: Request, next: Next) -> Response {
+    let is_health = http::is_health(request.uri().path());
     let under_way = UnderWay::begin();
     let response = next.run(request).await;
     drop(under_way);
-    if response.status().as_u16() < 400 {
+    if response.status().as_u16() < 400 || is_health {
         return response;
     }
     let is_told = response.extensions().get::<ProblemCode>().is_some();

@@ -43,6 +43,7 @@ pub fn not_stored(error: PublishError) -> Problem {
         PublishError::NoLeader => unavailable("journal_without_leader", 1),
         PublishError::Full => unavailable("journal_full", 10),
         PublishError::WentBack { .. } => unavailable("journal_went_back", 10),
+        PublishError::Misconfigured(_) => unavailable("journal_misconfigured", 10),
         PublishError::Refused(_) => unavailable("journal_refused", 10),
         PublishError::KeyReused { .. } => {
             let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail);

@@ -77,7 +77,9 @@ pub enum OpenError {
         #[source]
         source: BoxError,
     },
-    /// A stream of that name exists and is not one of this journal.
+    /// A stream of that name exists and is not one of this journal. (Other settings of a stream
+    /// that contradict the protocol concern that stream alone: see
+    /// [`crate::Journal::misconfigured`].)
     #[error("the stream {stream} cannot be the journal's: {}", contradictions.join("; "))]
     Contradiction {
         /// The stream's name.

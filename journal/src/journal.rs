@@ -1,17 +1,14 @@
 //! The opened log.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use async_nats::{
-    connection::State,
-    jetstream::{self, stream::Config},
-};
+use async_nats::jetstream::{self, stream::Config};
 use bytes::Bytes;
 use sluice_model::{CustomerId, Partition, PartitionCount, Place, Position};
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     DeadLetters, JournalError, OpenError, Reader, Settings,
+    compare::Kind,
     dead::store::Sender,
     lookup,
     make::Making,
@@ -20,18 +17,10 @@ use crate::{
     rights::Rights,
     server::Server,
     size,
-    stream::{Tag, contradictions, dead_config, partition_config, tell_of_copies},
+    stream::{Tag, dead_config, partition_config, tell_of_copies},
     subject::{self, stream_name},
+    watch::Streams,
 };
-
-/// How long a command waits before it asks a server again that does not answer.
-const OPEN_RETRY: Duration = Duration::from_secs(1);
-/// The longest that a service waits for the same. Lower: its log is full of it. Higher: a journal
-/// that has become usable is not noticed for that long.
-const OPEN_RETRY_MAX: Duration = Duration::from_secs(5);
-/// How often a service looks whether it is connected. More often: for nothing. Less often: it
-/// starts that much later.
-const CONNECTED_LOOK: Duration = Duration::from_millis(50);
 
 /// The journal, made or verified, with its account mapping tried. Cloning is cheap.
 #[derive(Debug, Clone)]
@@ -46,6 +35,8 @@ struct Inner {
     replicas: usize,
     /// As the first stream has them.
     copies: usize,
+    /// What was seen of the streams and buckets: see [`crate::watch`].
+    streams: Streams,
 }
 
 /// What a partition's stream holds now.
@@ -82,14 +73,29 @@ pub enum Verified {
 }
 
 impl Journal {
-    /// Makes the streams that are missing, verifies those that are there, and tries the account mapping.
+    /// Makes the streams that are missing, looks at those that are there, and tries the account
+    /// mapping.
     ///
-    /// Several processes may do this at once: the first stream decides the journal's id. One whose user may not make streams only
-    /// verifies them; one whose user may not store persons does not try the mapping, as that would take the same leave.
+    /// Several processes may do this at once: the first stream decides the journal's id. One whose
+    /// user may not make streams only looks at them; one whose user may not store persons does not
+    /// try the mapping, as that would take the same leave.
+    ///
+    /// A stream whose settings contradict the protocol does not keep the others from being used:
+    /// see [`Journal::misconfigured`].
     ///
     /// # Errors
     /// See [`OpenError`]; [`OpenError::is_transient`] says whether to try again.
     pub async fn open(client: async_nats::Client, settings: &Settings) -> Result<Self, OpenError> {
+        Self::open_with(client, settings, false).await
+    }
+
+    /// [`Journal::open`]. `without_missing`: streams that this process may not make may be missing,
+    /// all but the first, which says what journal it is.
+    pub(crate) async fn open_with(
+        client: async_nats::Client,
+        settings: &Settings,
+        without_missing: bool,
+    ) -> Result<Self, OpenError> {
         let context = jetstream::new(client.clone());
         let rights = Rights::of(&client).await;
         let proposed = Tag {
@@ -114,96 +120,56 @@ impl Journal {
         let copies = found.num_replicas;
         let replicas = settings.journal_replicas.unwrap_or(found.num_replicas);
         let settings = Settings { journal_replicas: Some(replicas), ..settings.clone() };
-        let mut wanted: Vec<Config> =
-            tag.partitions.all().map(|partition| partition_config(partition, &tag, &settings)).collect();
-        wanted.push(dead_config(&tag, &settings));
+        let partitions = tag.partitions.all().map(|p| (Kind::Partition, partition_config(p, &tag, &settings)));
+        let mut all: Vec<_> = partitions.collect();
+        all.push((Kind::Letters, dead_config(&tag, &settings)));
         let making = Making { context: &context, rights: &rights, settings: &settings, partitions: tag.partitions };
-        let (mut sizes, mut resized) = (Vec::new(), false);
-        for wanted in wanted {
+        let (streams, mut sizes, mut resized) = (Streams::default(), Vec::new(), false);
+        for (kind, wanted) in all {
             let found = match making.get(&wanted.name).await? {
-                Some(found) => found,
+                Some(found) => Some(found),
                 None => {
                     // The journal was made in half, or is being made now.
                     if !std::mem::replace(&mut resized, true) {
                         making.resize_empty(&tag).await;
                     }
-                    making.create(wanted.clone()).await?
+                    match making.create(wanted.clone()).await {
+                        Err(OpenError::Missing { .. }) if without_missing => None,
+                        made => Some(made?),
+                    }
                 }
             };
-            sizes.push(found.max_bytes);
-            tell_of_copies(&found, replicas);
-            let contradictions = contradictions(&found, &wanted);
-            if !contradictions.is_empty() {
-                return Err(OpenError::Contradiction { stream: wanted.name, contradictions });
+            if let Some(found) = &found {
+                is_of(found, &tag)?;
+                tell_of_copies(found, replicas);
+                if kind == Kind::Partition {
+                    sizes.push(found.max_bytes);
+                }
             }
+            streams.add(kind, &wanted, found.as_ref(), client.server_info().max_payload);
         }
-        // The last one is that of the dead letters.
-        sizes.pop();
         size::tell(&sizes, settings.journal_max_bytes);
-        if probe::is_allowed(&rights, tag.partitions) {
-            probe::mapping(&client, tag.partitions).await.map_err(OpenError::Mapping)?;
-        }
         let dead = Sender::new(client.clone());
-        Ok(Self(Arc::new(Inner { server: Server::Nats { client, context, dead }, tag, rights, replicas, copies })))
+        let server = Server::Nats { client, context, dead };
+        let journal = Self(Arc::new(Inner { server, tag, rights, replicas, copies, streams }));
+        journal.try_mapping().await?;
+        Ok(journal)
+    }
+
+    /// Tries the account mapping into every partition that can be used as it is.
+    async fn try_mapping(&self) -> Result<(), OpenError> {
+        let partitions = self.partitions();
+        if !probe::is_allowed(self.rights(), partitions) {
+            return Ok(());
+        }
+        let is_usable = |partition| self.misconfigured(partition).is_none();
+        probe::mapping(self.client(), partitions, is_usable).await.map_err(OpenError::Mapping)
     }
 
     /// One that is asked in memory.
     #[cfg(debug_assertions)]
     pub(crate) fn of(server: Server, tag: Tag, rights: Rights, copies: usize) -> Self {
-        Self(Arc::new(Inner { server, tag, rights, replicas: copies, copies }))
-    }
-
-    /// [`Journal::open`], again and again while the server does not answer; `None` where `shutdown` came first.
-    ///
-    /// # Errors
-    /// Only what trying again cannot mend.
-    pub async fn open_when_ready(
-        client: async_nats::Client,
-        settings: &Settings,
-        shutdown: &CancellationToken,
-    ) -> Result<Option<Self>, OpenError> {
-        let mut wait = OPEN_RETRY;
-        let open = async {
-            loop {
-                // Without a connection nobody answers; the connection itself says why not.
-                while client.connection_state() != State::Connected {
-                    tokio::time::sleep(CONNECTED_LOOK).await;
-                }
-                match Self::open(client.clone(), settings).await {
-                    Err(error) if error.is_transient() => {
-                        if client.connection_state() == State::Connected {
-                            tracing::warn!(error = &error as &dyn std::error::Error, "waiting for the journal");
-                        }
-                    }
-                    other => return other,
-                }
-                tokio::time::sleep(wait).await;
-                wait = (2 * wait).min(OPEN_RETRY_MAX);
-            }
-        };
-        shutdown.run_until_cancelled(Box::pin(open)).await.transpose()
-    }
-
-    /// [`Journal::open`], again and again for at most so long: for a command, which somebody waits for. Even a healthy cluster
-    /// cannot answer for some seconds after it has lost a server.
-    ///
-    /// # Errors
-    /// What trying again cannot mend; after that time, what was said last.
-    pub async fn open_within(
-        client: async_nats::Client,
-        settings: &Settings,
-        limit: Duration,
-    ) -> Result<Self, OpenError> {
-        let until = tokio::time::Instant::now() + limit;
-        loop {
-            match Self::open(client.clone(), settings).await {
-                Err(error) if error.is_transient() && tokio::time::Instant::now() + OPEN_RETRY < until => {
-                    tracing::info!(error = &error as &dyn std::error::Error, "waiting for the journal");
-                }
-                other => return other,
-            }
-            tokio::time::sleep(OPEN_RETRY).await;
-        }
+        Self(Arc::new(Inner { server, tag, rights, replicas: copies, copies, streams: Streams::default() }))
     }
 
     /// The random id that the journal got when it was made.
@@ -231,6 +197,11 @@ impl Journal {
     /// Who answers.
     pub(crate) fn server(&self) -> &Server {
         &self.0.server
+    }
+
+    /// What was seen of the streams.
+    pub(crate) fn streams(&self) -> &Streams {
+        &self.0.streams
     }
 
     /// Copies of every stream, as asked.
@@ -358,4 +329,14 @@ impl Journal {
     pub fn dead_letters(&self) -> DeadLetters {
         DeadLetters::new(self.clone())
     }
+}
+
+/// A stream of another journal concerns the journal as a whole: two of them were mixed.
+fn is_of(found: &Config, tag: &Tag) -> Result<(), OpenError> {
+    let of = Tag::of(found);
+    if of.as_ref() == Some(tag) {
+        return Ok(());
+    }
+    let contradiction = format!("journal id and partitions are {of:?}, have to be {tag:?}");
+    Err(OpenError::Contradiction { stream: found.name.clone(), contradictions: vec![contradiction] })
 }

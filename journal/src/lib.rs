@@ -5,8 +5,8 @@
 //!
 //! 1. [`subject`]: the names: [`subject::Subject`] of an event, stream names, headers.
 //! 2. [`settings`]: [`Settings`], the knobs of a journal that is made.
-//! 3. [`stream`]: what a partition's stream has to look like, made and verified; `make`: how it is
-//!    made; [`size`]: the room that takes.
+//! 3. [`stream`]: what a partition's stream has to look like; `compare`: how one that is there
+//!    differs; `make`: how it is made; [`size`]: the room that takes.
 //! 4. [`journal`]: [`Journal`], the opened log: its id, its partitions, their bounds; [`error`]: why there is none.
 //! 5. `server`: the few things that are asked of a NATS server; debug builds have one in memory, for simulations. [`rights`]: what the server lets us do, asked before it is tried.
 //! 6. [`probe`]: does the server's account mapping lead where it should? Shown without storing anything.
@@ -18,7 +18,9 @@
 //! 12. [`trim`]: what has been trimmed, and how: the record that every trimmer and every registration goes by.
 //! 13. [`members`]: the writers that are there, as they tell each other.
 //! 14. [`repair`]: what is done about a journal that lost its end, or was made anew.
+//! 15. [`watch`]: the streams' settings, looked at again and again while everything runs.
 
+mod compare;
 pub mod dead;
 pub mod error;
 pub mod fate;
@@ -29,6 +31,7 @@ mod make;
 pub mod members;
 #[cfg(debug_assertions)]
 pub mod memory;
+mod open;
 pub mod probe;
 pub mod publish;
 pub mod read;
@@ -40,6 +43,7 @@ pub mod size;
 pub mod stream;
 pub mod subject;
 pub mod trim;
+pub mod watch;
 
 pub use dead::{DeadLetter, DeadLetters};
 pub use error::{JournalError, OpenError};
@@ -50,3 +54,4 @@ pub use publish::{Ask, PublishError, Publisher, Stored};
 pub use read::{Message, ReadError, Reader};
 pub use settings::Settings;
 pub use trim::{Announced, TrimLedger, TrimRecord};
+pub use watch::{Extent, Fault, JournalHealth};

@@ -2,7 +2,7 @@
 
 use async_nats::{Client, HeaderMap, client::RequestErrorKind};
 use bytes::Bytes;
-use sluice_model::{CustomerId, PartitionCount};
+use sluice_model::{CustomerId, Partition, PartitionCount};
 
 use crate::{
     rights::Rights,
@@ -57,18 +57,26 @@ pub(crate) fn is_allowed(rights: &Rights, partitions: PartitionCount) -> bool {
     rights.allow(&create(partitions, &customer))
 }
 
-/// Tries customers of every partition. Nothing is stored: each probe says which stream it expects to reach and a last
-/// sequence that is impossible. The server looks at the stream first, so "wrong last sequence" means: the right stream.
+/// Tries customers of every partition that `is_usable`; the others' streams would not answer as
+/// they should. Nothing is stored: each probe says which stream it expects to reach and a last
+/// sequence that is impossible. The server looks at the stream first, so "wrong last sequence"
+/// means: the right stream.
 ///
 /// # Errors
 /// [`ProbeError`], with the line that the configuration wants.
-pub async fn mapping(client: &Client, partitions: PartitionCount) -> Result<(), ProbeError> {
+pub async fn mapping(
+    client: &Client,
+    partitions: PartitionCount,
+    is_usable: impl Fn(Partition) -> bool,
+) -> Result<(), ProbeError> {
     // Names enough that a mapping onto another number of partitions gets some of them wrong: with P partitions here
     // and Q there, a name is right in both with a chance of at most 1/2.
     let names = (0..u32::from(partitions.get()).max(24)).map(|n| format!("probe-{n}"));
     for name in names {
         let customer: CustomerId = name.parse().expect("letters, a dash and digits");
-        one(client, partitions, &customer).await?;
+        if is_usable(partitions.of(&customer)) {
+            one(client, partitions, &customer).await?;
+        }
     }
     Ok(())
 }

@@ -68,6 +68,10 @@ pub enum PublishError {
     /// The server refused: nothing was stored.
     #[error("the journal refused: {0}")]
     Refused(String),
+    /// The partition's stream could drop what it takes: nothing was published. Sending again once
+    /// it is mended is safe.
+    #[error("the journal's stream is not set up as it has to be; nothing was published: {0}")]
+    Misconfigured(String),
     /// The journal has lost positions that it gave before: nothing was published.
     #[error(
         "the journal lost its end: it has given position {given:?} after {told:?}; nothing was published. `writer journal show` \
@@ -302,8 +306,12 @@ impl Partitioned {
         }
     }
 
-    /// Whether the journal has not gone back, or has gone beyond that again; it is asked for that once a second.
+    /// Whether the partition can be used as it is, and the journal has not gone back, or has gone
+    /// beyond that again; it is asked for that once a second.
     async fn may_publish(&mut self) -> Result<(), PublishError> {
+        if let Some(why) = self.journal.misconfigured(self.partition) {
+            return Err(PublishError::Misconfigured(why));
+        }
         let refused = self.heights.check();
         let due = self.heights.asked.is_none_or(|asked| asked.elapsed() >= ASK_EVERY);
         if refused.is_err() && due {

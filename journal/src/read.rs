@@ -5,6 +5,8 @@
 //! previous plus one, and ends with an error otherwise. A reader also ends whenever its consumer does. The next one can only be opened after a
 //! [`Place`]: a position and the stamp that the message there has to bear, which is checked again each time.
 
+use std::time::Duration;
+
 use async_nats::{HeaderMap, Subject};
 use bytes::Bytes;
 use sluice_model::{CustomerId, PartitionCount, Place, Position, Refusal};
@@ -20,6 +22,9 @@ use crate::{
 
 /// A chunk ends with the message that brings it to this size.
 const CHUNK_BYTES: usize = 1 << 20;
+/// How long to wait for messages that the journal is known to hold. Shorter: a busy server is asked
+/// twice. Longer: whoever reads waits so long where a consumer gives nothing, although it answers.
+const HELD_LIMIT: Duration = Duration::from_secs(10);
 /// A message of the journal.
 #[derive(Debug, Clone)]
 pub struct Message {
@@ -241,6 +246,21 @@ impl Reader {
         self.last_chunk = chunk.len();
         self.given = self.last;
         Ok(chunk)
+    }
+
+    /// [`Reader::next_chunk`] of messages that the journal is known to hold. Where they do not come
+    /// soon, this consumer gives nothing any more, and another reader has to be opened.
+    ///
+    /// # Errors
+    /// As [`Reader::next_chunk`]; a transient one where nothing comes.
+    pub async fn next_held(&mut self, max: usize) -> Result<Vec<Message>, ReadError> {
+        let after = self.given.position;
+        let chunk = tokio::time::timeout(HELD_LIMIT, self.next_chunk(max)).await;
+        let seconds = HELD_LIMIT.as_secs();
+        let late = || {
+            ReadError::interrupted(format!("nothing came behind {after:?} for {seconds} s, and the journal has more"))
+        };
+        chunk.unwrap_or_else(|_| Err(late()))
     }
 
     /// Why the wanted position did not come, when another one did.

@@ -1,4 +1,4 @@
-//! What the journal's streams have to look like.
+//! What the journal's streams have to look like; `compare` says how one that is there differs.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -28,10 +28,12 @@ pub struct Tag {
 impl Tag {
     /// The tag of a stream, if it bears one.
     pub fn of(config: &Config) -> Option<Self> {
-        Some(Self {
-            journal_id: config.metadata.get(JOURNAL_ID)?.clone(),
-            partitions: config.metadata.get(PARTITIONS)?.parse().ok()?,
-        })
+        Self::read(|name| config.metadata.get(name).map(String::as_str))
+    }
+
+    /// The tag that these metadata hold, if they do.
+    pub(crate) fn read<'a>(metadata: impl Fn(&str) -> Option<&'a str>) -> Option<Self> {
+        Some(Self { journal_id: metadata(JOURNAL_ID)?.to_owned(), partitions: metadata(PARTITIONS)?.parse().ok()? })
     }
 
     fn metadata(&self) -> HashMap<String, String> {
@@ -85,32 +87,6 @@ fn base(settings: &Settings) -> Config {
         allow_direct: true,
         ..Config::default()
     }
-}
-
-/// Says what of an existing stream contradicts the protocol, one line for each setting.
-///
-/// Size, copies and duplicate window are the operator's to change, and are not compared here ([`tell_of_copies`] does).
-pub fn contradictions(found: &Config, wanted: &Config) -> Vec<String> {
-    let mut lines = Vec::new();
-    let mut compare = |what: &str, found: String, wanted: String| {
-        if found != wanted {
-            lines.push(format!("{what} is {found}, has to be {wanted}"));
-        }
-    };
-    compare("subjects", format!("{:?}", found.subjects), format!("{:?}", wanted.subjects));
-    compare("storage", format!("{:?}", found.storage), format!("{:?}", wanted.storage));
-    compare("retention", format!("{:?}", found.retention), format!("{:?}", wanted.retention));
-    compare("discard", format!("{:?}", found.discard), format!("{:?}", wanted.discard));
-    compare("max_msgs", found.max_messages.to_string(), wanted.max_messages.to_string());
-    let per_subject = (found.max_messages_per_subject.to_string(), wanted.max_messages_per_subject.to_string());
-    compare("max_msgs_per_subject", per_subject.0, per_subject.1);
-    compare("max_age", format!("{:?}", found.max_age), format!("{:?}", wanted.max_age));
-    compare("deny_delete", found.deny_delete.to_string(), wanted.deny_delete.to_string());
-    compare("first_seq", format!("{:?}", found.first_sequence), format!("{:?}", wanted.first_sequence));
-    compare("allow_direct", found.allow_direct.to_string(), wanted.allow_direct.to_string());
-    compare("allow_rollup_hdrs", found.allow_rollup.to_string(), wanted.allow_rollup.to_string());
-    compare("journal id and partitions", format!("{:?}", Tag::of(found)), format!("{:?}", Tag::of(wanted)));
-    lines
 }
 
 /// Says in the log where a stream has another number of copies than was asked for. It is taken as it is: changing it moves

@@ -61,6 +61,14 @@ pub fn stream_update(stream: &str) -> String {
     format!("$JS.API.STREAM.UPDATE.{stream}")
 }
 
+/// Whether what is published there would come to a stream of ours, or to the server's own
+/// questions.
+pub(crate) fn is_ours(subject: &str) -> bool {
+    let first = subject.split('.').next().unwrap_or_default();
+    // A pattern's first token may become anything.
+    matches!(first, "journal" | "dead" | "person" | "$KV" | "$JS" | ">" | "*") || first.contains("{{")
+}
+
 /// The stream behind a key-value bucket.
 pub fn bucket_stream(bucket: &str) -> String {
     format!("KV_{bucket}")

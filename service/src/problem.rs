@@ -70,13 +70,20 @@ impl std::fmt::Display for Problem {
 
 impl std::error::Error for Problem {}
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
+impl Problem {
+    /// Answers with this problem and, beside its own fields, those of `more`.
+    pub fn respond_with(&self, more: &impl Serialize) -> Response {
+        #[derive(Serialize)]
+        struct Both<'a, T> {
+            #[serde(flatten)]
+            problem: &'a Problem,
+            #[serde(flatten)]
+            more: &'a T,
+        }
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let code = ProblemCode(self.code.clone());
-        let body = serde_json::to_vec(&self).expect("a problem has only texts and numbers");
+        let body = serde_json::to_vec(&Both { problem: self, more }).expect("a problem has only texts and numbers");
         let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
-        response.extensions_mut().insert(code);
+        response.extensions_mut().insert(ProblemCode(self.code.clone()));
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
@@ -84,5 +91,13 @@ impl IntoResponse for Problem {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        #[derive(Serialize)]
+        struct Nothing {}
+        self.respond_with(&Nothing {})
     }
 }

@@ -177,6 +177,8 @@ impl NatsServer {
             "# Written by testbed at each start.\n\
              server_name: {name}\n\
              listen: \"{listen}\"\n\
+             # As in compose/nats.conf.\n\
+             write_deadline: \"2s\"\n\
              jetstream {{\n    store_dir: {store:?}\n    max_file_store: {max_file_store}\n    {sync}\n}}\n\
              # `person.create.<customer>`, published by anybody who may, goes to the partition of that customer.\n\
              {access}{cluster}{monitor}"

@@ -26,6 +26,11 @@ pub struct Config {
     /// that a shard gets at once. Too many: a connection per worker and shard, and smaller batches.
     #[arg(long, env = "WRITER_WORKERS", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=512))]
     pub workers: u16,
+    /// How long a partition may stand still, in seconds, although there is something to read,
+    /// before `/readyz` and the log say so. Too low: a hiccup of NATS or of the directory makes the
+    /// writer unready. Too high: rows are late for that long, and nobody is told.
+    #[arg(long, env = "WRITER_STALLED_AFTER_S", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
+    pub stalled_after_s: u64,
     #[command(flatten)]
     #[allow(missing_docs, reason = "documented at its own type")]
     pub lanes: LaneConfig,

@@ -16,7 +16,8 @@
 //! 7. [`lanes`]: a worker's lanes. [`lane`]: one shard's queue and its single running transaction; behind, catching up, joining.
 //! 8. [`patience`]: when a lane that is full has made the others wait for long enough.
 //! 9. [`shards`]: the shards' addresses, as the directory last told them.
-//! 10. [`status`]: what `/readyz` and `/lanes` answer.
+//! 10. [`status`]: what `/readyz` and `/lanes` answer. [`standstill`]: whether a reader gets on;
+//!     [`lag`]: how far it is to the journal's end.
 //! 11. [`trim`]: what every shard has stored is removed from the journal, in time.
 //!
 //! Apart from all that, the administrator's commands: [`dead`] for events that can never become a row, and [`journal_repair`] for a
@@ -26,6 +27,7 @@ pub mod config;
 pub mod dead;
 pub mod group;
 pub mod journal_repair;
+pub mod lag;
 pub mod lane;
 pub mod lanes;
 pub mod partition;
@@ -34,6 +36,7 @@ pub mod router;
 pub mod service;
 pub mod shards;
 pub mod share;
+pub mod standstill;
 pub mod status;
 pub mod trim;
 pub mod worker;

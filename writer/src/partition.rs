@@ -11,11 +11,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::LaneConfig,
-    lane::{Lane, range::PositionRange},
+    lane::{Lane, health::chain, range::PositionRange},
     lanes::Lanes,
     patience::Patience,
     router::Router,
     share::Epoch,
+    standstill::Standstill,
+    status::Waits,
 };
 
 /// Messages of one read. One round of locks and, at worst, one question to the directory is shared by so many.
@@ -31,6 +33,10 @@ const RESTART: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(50);
 /// How often a reader without messages tells new lanes where it is.
 const IDLE_TICK: Duration = Duration::from_millis(500);
+/// A reader to which nothing comes for so long, although the journal reaches further, gets a new
+/// consumer. Shorter: a busy server makes one again and again. Longer: rows are that late where a
+/// consumer gives nothing, although it answers.
+const STALLED: Duration = Duration::from_secs(5);
 
 /// A partition's live reader.
 pub struct PartitionReader {
@@ -83,8 +89,13 @@ impl PartitionReader {
                 tokio::time::sleep(RESTART).await;
             }
         };
-        let error = tokio::select! { biased; () = stop.cancelled() => return, error = read => error };
-        self.lanes.share().refuse(self.partition, error.to_string());
+        let why = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            why = self.journal().until_misconfigured(self.partition) => why,
+            error = read => error.to_string(),
+        };
+        self.lanes.share().refuse(self.partition, why);
     }
 
     /// Waits for the shards to say how far they are, and tells every lane where the reader starts.
@@ -101,10 +112,10 @@ impl PartitionReader {
                 match self.journal().bounds(self.partition).await {
                     Ok(bounds) => {
                         lanes.iter().for_each(|lane| lane.start(self.partition, bounds.first, false));
-                        self.lanes.status().reading(self.partition);
+                        self.lanes.status().reading(self.partition, bounds.before().position);
                         return Ok(bounds.before());
                     }
-                    Err(error) => tracing::warn!(error = &error as &dyn Error, "waiting for the journal"),
+                    Err(error) => self.waits_for_journal(&error),
                 }
             } else if some_known && (all_known || Instant::now() >= patient_until) {
                 match self.beginning(&stored).await {
@@ -112,18 +123,23 @@ impl PartitionReader {
                         for (lane, fed) in lanes.iter().zip(beginning.fed) {
                             lane.start(self.partition, beginning.from, fed);
                         }
-                        self.lanes.status().reading(self.partition);
+                        self.lanes.status().reading(self.partition, after.position);
                         return Ok(after);
                     }
                     Ok(None) => {}
-                    Err(error) if error.is_transient() => {
-                        tracing::warn!(error = &error as &dyn Error, "waiting for the journal");
-                    }
+                    Err(error) if error.is_transient() => self.waits_for_journal(&error),
                     Err(error) => return Err(error),
                 }
+            } else {
+                self.lanes.status().starts(self.partition, "no shard has said yet how far it is".to_owned());
             }
             tokio::time::sleep(TICK).await;
         }
+    }
+
+    fn waits_for_journal(&self, error: &(dyn Error + 'static)) {
+        tracing::warn!(partition = %self.partition, error, "waiting for the journal");
+        self.lanes.status().starts(self.partition, format!("the journal does not answer: {}", chain(error)));
     }
 
     fn journal(&self) -> &Journal {
@@ -178,18 +194,20 @@ impl PartitionReader {
                 return Err(error);
             }
             tracing::warn!(partition = %self.partition, error = &error as &dyn Error, "reading again");
+            self.lanes.status().cannot_read(self.partition, chain(&error));
             self.lanes.all().iter().for_each(|lane| lane.hurry(self.partition));
             tokio::time::sleep(backoff.next_wait()).await;
         }
     }
 
-    /// Feeds what the reader gives, until the reader ends.
+    /// Feeds what the reader gives, until the reader ends, or gives nothing although there is more.
     async fn follow(
         &self,
         reader: &mut Reader,
         router: &mut Router,
         patience: &mut HashMap<String, Patience>,
     ) -> Result<Infallible, ReadError> {
+        let (opened, mut standstill) = (Instant::now(), Standstill::default());
         loop {
             let after = reader.place();
             let chunk = tokio::select! {
@@ -197,12 +215,30 @@ impl PartitionReader {
                 chunk = reader.next_chunk(CHUNK) => chunk?,
                 () = tokio::time::sleep(IDLE_TICK) => {
                     self.lanes.all().iter().for_each(|lane| lane.introduce(self.partition, after.position.next()));
+                    self.gets_on(after.position, &mut standstill, opened)?;
                     continue;
                 }
             };
+            standstill = Standstill::default();
             let more = reader.more() >= limit("at hand", AT_HAND);
             self.deliver(after, &chunk, more, router, patience).await;
+            self.lanes.status().read_to(self.partition, reader.place().position);
         }
+    }
+
+    /// Compares a reader that waits for messages with the journal's end.
+    fn gets_on(&self, read: Position, standstill: &mut Standstill, opened: Instant) -> Result<(), ReadError> {
+        let end = self.journal().extent(self.partition).map(|extent| extent.last);
+        let stands = standstill.look(read, end, Instant::now());
+        if let Some(end) = end.filter(|_| stands >= STALLED) {
+            let (seconds, messages) = (stands.as_secs(), end.get() - read.get());
+            let why = format!("nothing came for {seconds} s although {messages} messages wait: a new consumer is made");
+            return Err(ReadError::Interrupted(why.into()));
+        }
+        if stands.is_zero() && opened.elapsed() >= STALLED {
+            self.lanes.status().can_read(self.partition);
+        }
+        Ok(())
     }
 
     /// Sorts a chunk by shard and feeds every lane: those that get no row learn how far the partition is.
@@ -251,7 +287,9 @@ impl PartitionReader {
                     .or_insert_with(|| Patience::new(self.config().patience(), now));
                 // The others get nothing more before this one has room.
                 lanes.iter().for_each(|lane| lane.hurry(self.partition));
+                self.lanes.status().waits(self.partition, Waits::Room(lane.shard().to_owned()));
                 wait_for_room(lane, &lanes, patience).await;
+                self.lanes.status().waits(self.partition, Waits::Messages);
             }
             lane.feed(range, Some(share), more);
         }
@@ -266,14 +304,17 @@ impl PartitionReader {
                 Ok(sorted) => break sorted,
                 Err(error) => {
                     tracing::warn!(partition = %self.partition, error = &error as &dyn Error, "waiting for the directory");
+                    self.lanes.status().waits(self.partition, Waits::Directory(chain(&error)));
                     tokio::time::sleep(backoff.next_wait()).await;
                 }
             }
         };
         while let Err(error) = self.journal().dead_letters().store(router.strays()).await {
             tracing::warn!(partition = %self.partition, error = &error as &dyn Error, "waiting to store dead letters");
+            self.lanes.status().waits(self.partition, Waits::Letters(chain(&error)));
             tokio::time::sleep(backoff.next_wait()).await;
         }
+        self.lanes.status().waits(self.partition, Waits::Messages);
         for watched in router.take_watched_strays() {
             watched.tell(self.journal(), None).await;
         }

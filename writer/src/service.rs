@@ -18,11 +18,11 @@ use crate::{
         division::{Assignment, Division},
         membership::Membership,
     },
-    lane::task::Context,
+    lane::task::{Context, chain},
     lanes::Lanes,
     shards::Shards,
-    status::{self, Status},
-    trim,
+    status::{self, Part, Status},
+    trim::{self, round::Trimmer},
     worker::Worker,
 };
 
@@ -35,7 +35,7 @@ const SHARDS_REFRESH: Duration = Duration::from_secs(10);
 /// Where the journal can never be used as it is, or the listener fails.
 pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationToken) -> anyhow::Result<()> {
     let client = nats::connect(&config.nats, "sluice-writer").await?;
-    let status = Status::default();
+    let status = Status::new(Duration::from_secs(config.stalled_after_s));
     status.watch_disks(DiskSync::watch(&config.monitor, client.clone(), shutdown.clone())?);
     let address = listener.local_addr()?;
     tracing::info!(%address, "writer's status");
@@ -59,6 +59,12 @@ async fn open_and_write(
     let directory = Client::from_args(&config.directory, &client)?;
     let Some(journal) = Journal::open_when_ready(client, &config.journal, shutdown).await? else { return Ok(()) };
     tracing::info!(journal = journal.id(), partitions = %journal.partitions(), "the journal is open");
+    status.opened(journal.clone());
+    let watch = CancellationToken::new();
+    // Until the last lane has ended: readiness and lanes go by what it sees.
+    let _watching = watch.clone().drop_guard();
+    let watched = journal.clone();
+    tokio::spawn(async move { watched.watch(watch).await });
     write(config, name, journal, directory, status, shutdown).await
 }
 
@@ -94,19 +100,21 @@ pub async fn write(
         .collect();
     // Only a writer that has shards to write to says that it is there.
     if first_shards(&shards, &workers, shutdown).await {
-        let membership = Membership::new(name, journal.clone(), config.group.takeover());
+        status.knows_shards();
+        let membership = Membership::new(name, journal.clone(), config.group.takeover(), status.clone());
         let assigned = workers.iter().map(|lanes| {
             let (assigned, assignment) = watch::channel(Assignment::default());
             readers.spawn(Worker::new(Arc::clone(lanes), stop_reading.clone()).run(assignment));
             assigned
         });
         readers.spawn(status.clone().observe(journal.clone(), stop_reading.clone()));
-        let division =
-            Division { partitions: journal.partitions().all().collect(), assigned: assigned.collect(), status };
+        let partitions = journal.partitions().all().collect();
+        let division = Division { partitions, assigned: assigned.collect(), status: status.clone() };
         readers.spawn(division.run(membership.name().clone(), membership.follow(), stop_reading.clone()));
-        readers.spawn(trim::run(journal.clone(), directory.clone(), config.trim.clone(), stop_reading.clone()));
+        let trimmer = Trimmer::new(journal.clone(), directory.clone(), config.trim.clone());
+        readers.spawn(trim::run(trimmer, config.trim.interval(), status.clone(), stop_reading.clone()));
         let member = tokio::spawn(membership.run(stop_reading.clone()));
-        follow_shards(&shards, &workers, shutdown).await;
+        follow_shards(&shards, &workers, &status, shutdown).await;
         stop_reading.cancel();
         member.await?;
     }
@@ -149,11 +157,13 @@ async fn first_shards(shards: &Shards, workers: &[Arc<Lanes>], shutdown: &Cancel
 }
 
 /// Keeps a lane for every registered shard, until `shutdown`.
-async fn follow_shards(shards: &Shards, workers: &[Arc<Lanes>], shutdown: &CancellationToken) {
+async fn follow_shards(shards: &Shards, workers: &[Arc<Lanes>], status: &Status, shutdown: &CancellationToken) {
     while !sluice_service::shutdown::cancelled_within(shutdown, SHARDS_REFRESH).await {
-        if let Err(error) = refresh(shards, workers).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the directory does not answer");
+        let refreshed = refresh(shards, workers).await;
+        if let Err(error) = &refreshed {
+            tracing::warn!(error = error as &dyn std::error::Error, "the directory does not answer");
         }
+        status.part(Part::Directory, refreshed.err().map(|error| chain(&error)));
     }
 }
 

@@ -16,32 +16,29 @@ pub mod tickets;
 
 use std::time::Duration;
 
-use sluice_directory::Client;
-use sluice_journal::Journal;
 use sluice_service::shutdown::cancelled_within;
 use tokio_util::sync::CancellationToken;
 
 pub use lease::Lease;
 
-use crate::config::TrimConfig;
+use crate::status::{Part, Status};
 use round::Trimmer;
 
 /// How long handing over may take on stop. Too short: the next owner waits for the lease. Too long: a slow stop.
 const HAND_OVER_LIMIT: Duration = Duration::from_secs(1);
 
 /// Trims, where it is this process' turn, until `stop`. It may be dropped at any moment: see [`sluice_journal::trim`].
-pub async fn run(journal: Journal, directory: Client, config: TrimConfig, stop: CancellationToken) {
-    let interval = config.interval();
-    let mut trimmer = Trimmer::new(journal, directory, config);
+pub async fn run(mut trimmer: Trimmer, interval: Duration, status: Status, stop: CancellationToken) {
     loop {
         let round = tokio::select! {
             biased;
             () = stop.cancelled() => break,
             round = trimmer.round() => round,
         };
-        if let Err(error) = round {
-            tracing::warn!(error = &*error as &dyn std::error::Error, "the journal was not trimmed this time");
+        if let Err(error) = &round {
+            tracing::warn!(error = &**error as &dyn std::error::Error, "the journal was not trimmed this time");
         }
+        status.part(Part::Trimming, round.err().map(|error| format!("{error:#}")));
         if cancelled_within(&stop, interval).await {
             break;
         }

@@ -16,6 +16,11 @@ use crate::{group::division::Assignment, lanes::Lanes, partition::PartitionReade
 /// full of it. Longer: it waits for that time once it is mended.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
+/// How long a partition is left alone whose stream is not set up as it has to be. That is only
+/// looked up in what [`sluice_journal::Journal::watch`] has seen. Shorter: for nothing. Longer: it
+/// waits for that time once it is mended.
+const MISCONFIGURED_LOOK: Duration = Duration::from_secs(1);
+
 /// A reader that runs.
 struct Reading {
     stop: CancellationToken,
@@ -78,10 +83,18 @@ impl Worker {
         let now = Instant::now();
         for partition in assignment {
             let waits = self.refused.get(partition).is_some_and(|until| *until > now);
-            if !waits && !self.readers.contains_key(partition) {
-                self.refused.remove(partition);
-                self.start(*partition);
+            if waits || self.readers.contains_key(partition) {
+                continue;
             }
+            // Nor do the lanes ask their shards about it: they could not compare that with the
+            // journal.
+            if let Some(why) = self.lanes.context().journal.misconfigured(*partition) {
+                self.lanes.status().stopped(*partition, why);
+                self.refused.insert(*partition, now + MISCONFIGURED_LOOK);
+                continue;
+            }
+            self.refused.remove(partition);
+            self.start(*partition);
         }
     }
 
@@ -107,10 +120,12 @@ impl Worker {
 
     async fn refuse(&mut self, partition: Partition, why: String) {
         if self.readers.contains_key(&partition) {
-            tracing::error!(%partition, why, "this partition has stopped; `writer journal show` tells more");
+            tracing::error!(%partition, why, "this partition has stopped and is looked at again; `writer journal show` tells more");
             self.release(partition).await;
             self.lanes.status().stopped(partition, why);
-            self.refused.insert(partition, Instant::now() + LOOK_AGAIN);
+            let misconfigured = self.lanes.context().journal.misconfigured(partition).is_some();
+            let again = if misconfigured { MISCONFIGURED_LOOK } else { LOOK_AGAIN };
+            self.refused.insert(partition, Instant::now() + again);
         }
     }
 }

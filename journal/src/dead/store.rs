@@ -72,6 +72,9 @@ impl DeadLetters {
     /// # Errors
     /// Where JetStream refuses one, or has acknowledged none for some time. Those before it are stored.
     pub async fn store(&self, letters: &[Grave]) -> Result<(), JournalError> {
+        if let Some(why) = self.0.misconfigured_letters().filter(|_| !letters.is_empty()) {
+            return Err(JournalError::new("store dead letters where they could be dropped", why));
+        }
         let room = self.room();
         let too_large = letters.iter().any(|letter| letter.payload.len() > room);
         let divided: Vec<Grave>;

@@ -9,12 +9,11 @@ use sluice_model::{Partition, Position};
 
 use crate::{
     Journal, JournalError,
+    compare::SHUT,
     dead::change::found,
     subject::{filler, stream_name, stream_update},
 };
 
-/// The largest message that a shut stream takes, in bytes: fillers have none, and every event has more.
-const SHUT: i32 = 1;
 /// What our streams say where no largest message is wished for.
 const UNLIMITED: i32 = -1;
 

@@ -7,6 +7,7 @@ use async_nats::{
     jetstream::{
         context::PublishError,
         kv::{self, Operation, UpdateErrorKind},
+        stream::{Config, DiscardPolicy, RetentionPolicy, StorageType},
     },
 };
 use bytes::Bytes;
@@ -17,6 +18,7 @@ use super::{Raw, Server, StoreError};
 use crate::memory;
 use crate::{
     Journal, JournalError,
+    compare::Kind,
     dead::change::is_overtaken,
     error::BoxError,
     stream::tell_of_copies,
@@ -76,7 +78,9 @@ async fn get_or_make(
 ) -> Result<kv::Store, JournalError> {
     // It is missing, or does not answer: making it says which. A bucket that is there already is taken as it is.
     if let Ok(store) = context.get_key_value(name).await {
-        tell_of_copies(&store.stream.cached_info().config, journal.replicas());
+        let found = &store.stream.cached_info().config;
+        tell_of_copies(found, journal.replicas());
+        journal.streams().add(Kind::Bucket, &self::config(name, max_age), Some(found), journal.max_payload());
         return Ok(store);
     }
     let stream = subject::bucket_stream(name);
@@ -90,7 +94,24 @@ async fn get_or_make(
         ..kv::Config::default()
     };
     let made = context.create_key_value(config).await;
-    made.map_err(|e| JournalError::new("make a key-value bucket", e))
+    let made = made.map_err(|e| JournalError::new("make a key-value bucket", e))?;
+    let found = &made.stream.cached_info().config;
+    journal.streams().add(Kind::Bucket, &self::config(name, max_age), Some(found), journal.max_payload());
+    Ok(made)
+}
+
+/// The stream behind a bucket, as it is made, as far as it matters to what the bucket keeps.
+pub(crate) fn config(name: &str, max_age: Duration) -> Config {
+    Config {
+        name: subject::bucket_stream(name),
+        subjects: vec![format!("$KV.{name}.>")],
+        storage: StorageType::File,
+        retention: RetentionPolicy::Limits,
+        discard: DiscardPolicy::New,
+        max_messages_per_subject: 1,
+        max_age,
+        ..Config::default()
+    }
 }
 
 impl Bucket {

@@ -53,7 +53,7 @@ async fn read_on(
 ) -> Result<(), ReadError> {
     let mut reader = journal.read(*after).await?;
     while after.position < to {
-        let chunk = reader.next_chunk(CHUNK).await?;
+        let chunk = reader.next_held(CHUNK).await?;
         for message in chunk.iter().take_while(|message| message.position <= to) {
             note(message, journal.partitions(), ledger);
             *after = message.place();

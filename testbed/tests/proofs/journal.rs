@@ -84,19 +84,89 @@ async fn processes_that_make_the_journal_at_the_same_time_agree_on_it() {
 }
 
 #[tokio::test]
-async fn a_stream_that_contradicts_the_protocol_is_refused_with_the_setting_named() {
+async fn a_stream_that_contradicts_the_protocol_is_refused_with_the_setting_named_and_the_others_are_used() {
     let folder = tempfile::tempdir().unwrap();
     let (_server, client) = server(folder.path(), 4).await;
-    let journal = Journal::open(client.clone(), &settings(4)).await.unwrap();
+    drop(Journal::open(client.clone(), &settings(4)).await.unwrap());
     let jetstream = async_nats::jetstream::new(client.clone());
     let name = subject::stream_name(Partition::new(2));
     let mut config = jetstream.get_stream(&name).await.unwrap().cached_info().config.clone();
     config.discard = async_nats::jetstream::stream::DiscardPolicy::Old;
     config.max_age = Duration::from_secs(3_600);
+    // It does not even answer to what tries the mapping.
+    config.no_ack = true;
     jetstream.update_stream(&config).await.unwrap();
-    let error = Journal::open(client, &settings(4)).await.unwrap_err().to_string();
-    assert!(error.contains("JOURNAL-2") && error.contains("discard") && error.contains("max_age"), "{error}");
-    drop(journal);
+    let journal = Journal::open(client.clone(), &settings(4)).await.unwrap();
+    let why = journal.misconfigured(Partition::new(2)).unwrap();
+    for setting in ["JOURNAL-2", "discard is old", "max_age is 3600s", "no_ack is true"] {
+        assert!(why.contains(setting), "{why}");
+    }
+    let publisher = Publisher::start(&journal, Duration::from_secs(10)).await.unwrap();
+    let in_partition = |wanted| {
+        (0..)
+            .map(|n| customer(&format!("c{n}")))
+            .find(move |c| PartitionCount::try_from(4).unwrap().of(c) == Partition::new(wanted))
+    };
+    let publish =
+        async |partition| publisher.publish(&in_partition(partition).unwrap(), one_person("a"), Ask::default()).await;
+    let refused = publish(2).await.unwrap_err();
+    assert!(matches!(&refused, PublishError::Misconfigured(told) if *told == why), "{refused}");
+    publish(1).await.unwrap();
+
+    // A stream of another journal concerns the journal as a whole.
+    config.metadata.insert("sluice.journal_id".to_owned(), "another".to_owned());
+    jetstream.update_stream(&config).await.unwrap();
+    let error = Journal::open(client, &settings(4)).await.unwrap_err();
+    assert!(matches!(error, OpenError::Contradiction { .. }) && error.to_string().contains("another"), "{error}");
+}
+
+/// Each setting that can be changed while a stream is there, and that drops or refuses messages.
+#[tokio::test]
+async fn every_change_of_a_stream_that_could_drop_or_refuse_a_message_is_seen_and_so_is_its_end() {
+    use async_nats::jetstream::stream::{Config, DiscardPolicy, Republish, SubjectTransform};
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, client) = server(folder.path(), 1).await;
+    let journal = Journal::open(client.clone(), &settings(1)).await.unwrap();
+    let jetstream = async_nats::jetstream::new(client);
+    let zero = Partition::new(0);
+    let made = jetstream.get_stream(subject::stream_name(zero)).await.unwrap().cached_info().config.clone();
+    let transform = || SubjectTransform { source: "journal.0.>".into(), destination: "journal.0.x.>".into() };
+    let republish = || Republish { source: "journal.0.>".into(), destination: "dead.0.>".into(), headers_only: false };
+    let of = |change: fn(&mut Config)| {
+        let mut config = made.clone();
+        change(&mut config);
+        config
+    };
+    let changes = [
+        ("discard", of(|c| c.discard = DiscardPolicy::Old)),
+        ("max_msgs", of(|c| c.max_messages = 5)),
+        ("max_msgs_per_subject", of(|c| c.max_messages_per_subject = 1)),
+        ("max_age", of(|c| c.max_age = Duration::from_secs(3_600))),
+        ("max_msg_size", of(|c| c.max_message_size = 100)),
+        ("no_ack", of(|c| c.no_ack = true)),
+        ("allow_rollup_hdrs", of(|c| c.allow_rollup = true)),
+        ("subjects", of(|c| c.subjects = vec!["journal.0.person.>".to_owned()])),
+        ("subject_transform", Config { subject_transform: Some(transform()), ..made.clone() }),
+        ("republish", Config { republish: Some(republish()), ..made.clone() }),
+    ];
+    for (setting, config) in changes {
+        jetstream.update_stream(&config).await.unwrap_or_else(|error| panic!("{setting}: {error}"));
+        journal.look().await;
+        let why = journal.misconfigured(zero).unwrap_or_else(|| panic!("{setting} is not seen"));
+        assert!(why.contains(setting), "{setting}: {why}");
+        jetstream.update_stream(&made).await.unwrap();
+        journal.look().await;
+        assert_eq!(journal.misconfigured(zero), None, "{setting}");
+    }
+    // What cannot be taken back comes last.
+    for (setting, config) in [
+        ("allow_msg_ttl", of(|c| c.allow_message_ttl = true)),
+        ("deny_purge", of(|c| (c.allow_message_ttl, c.deny_purge) = (true, true))),
+    ] {
+        jetstream.update_stream(&config).await.unwrap_or_else(|error| panic!("{setting}: {error}"));
+        journal.look().await;
+        assert!(journal.misconfigured(zero).unwrap().contains(setting), "{setting}");
+    }
 }
 
 #[tokio::test]
@@ -171,6 +241,28 @@ async fn a_position_that_is_gone_or_never_was_is_an_error_and_not_a_silent_skip(
     let error = journal.verify(Place { position: end.next(), stamp }).await.unwrap_err();
     assert!(matches!(error, ReadError::Beyond { .. }), "{error}");
     journal.verify(Place { position: first, stamp }).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_reader_whose_consumer_is_paused_is_given_up_where_the_journal_has_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, client) = server(folder.path(), 1).await;
+    let journal = Journal::open(client.clone(), &settings(1)).await.unwrap();
+    let publisher = Publisher::start(&journal, Duration::from_secs(10)).await.unwrap();
+    publisher.publish(&customer("a"), one_person("Ada"), Ask::default()).await.unwrap();
+    let before = Position::before_first(Partition::new(0)).into();
+    let mut reader = journal.read(before).await.unwrap();
+    let jetstream = async_nats::jetstream::new(client);
+    let stream = jetstream.get_stream(subject::stream_name(Partition::new(0))).await.unwrap();
+    let names: Vec<String> = futures::TryStreamExt::try_collect(stream.consumer_names()).await.unwrap();
+    let until = serde_json::json!({"pause_until": "2099-01-01T00:00:00Z"});
+    let paused: serde_json::Value =
+        jetstream.request(format!("CONSUMER.PAUSE.JOURNAL-0.{}", names[0]), &until).await.unwrap();
+    assert_eq!((names.len(), &paused["paused"]), (1, &true.into()), "{paused}");
+    let error = reader.next_held(10).await.unwrap_err();
+    assert!(error.is_transient() && reader.place() == before, "{error}");
+    let message = &journal.read(before).await.unwrap().next_held(10).await.unwrap()[0];
+    assert_eq!(message.position, Position::first(Partition::new(0)));
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 mod added_shard;
+mod asked;
 mod closed_pipes;
 mod cluster;
 mod crash;
@@ -27,6 +28,7 @@ mod permissions;
 mod plain_publisher;
 mod poison;
 mod posts;
+mod readiness;
 mod readonly;
 mod refusals;
 mod repair;
@@ -35,7 +37,9 @@ mod rewind;
 mod rolling;
 mod secrets;
 mod services_api;
+mod settings;
 mod slow;
+mod stalled;
 mod starting;
 mod stop;
 mod taken_out;

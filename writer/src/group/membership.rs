@@ -8,6 +8,10 @@ use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{MemberName, roll::Roll};
+use crate::{
+    lane::health::chain,
+    status::{Part, Status},
+};
 
 /// Beats of a member in the time after which it is taken for dead. Fewer: one that is lost counts for much. More: each is
 /// a message that is stored.
@@ -31,16 +35,17 @@ pub struct Membership {
     interval: Duration,
     roll: Roll,
     known: watch::Sender<Known>,
+    status: Status,
     warned: bool,
 }
 
 impl Membership {
     /// A member that has said nothing yet. One that is silent for `takeover` is taken for dead by the others.
-    pub fn new(name: MemberName, journal: Journal, takeover: Duration) -> Self {
+    pub fn new(name: MemberName, journal: Journal, takeover: Duration, status: Status) -> Self {
         let roll = Roll::new(name.as_str().to_owned(), BEATS.into());
         let incarnation = journal.unique_text();
         let interval = takeover / BEATS;
-        Self { name, incarnation, journal, interval, roll, known: watch::Sender::default(), warned: false }
+        Self { name, incarnation, journal, interval, roll, known: watch::Sender::default(), status, warned: false }
     }
 
     /// What this member is called.
@@ -60,6 +65,7 @@ impl Membership {
             let Some(ended) = stop.run_until_cancelled(self.session()).await else { break };
             let Err(error) = ended;
             tracing::warn!(error = &*error as &dyn Error, "hearing the other writers anew");
+            self.status.part(Part::Group, Some(chain(&*error)));
             stop.run_until_cancelled(tokio::time::sleep(backoff.next_wait())).await;
         }
         let leave = async { self.journal.members().await?.leave(self.name.as_str()).await };
@@ -86,6 +92,7 @@ impl Membership {
                 Heard::Beat { incarnation, .. } if incarnation == self.incarnation => {
                     deaf_at = self.deaf_at();
                     self.roll.heard_myself();
+                    self.status.part(Part::Group, None);
                 }
                 Heard::Beat { member, revision, .. } => {
                     self.roll.heard(&member, revision);

@@ -76,7 +76,7 @@ impl<'a> Scan<'a> {
     async fn read(&mut self, after: &mut Place, last: Position, progress: &mut Progress) -> anyhow::Result<()> {
         let mut reader = self.journal.read(*after).await?;
         while after.position < last {
-            let mut chunk = reader.next_chunk(CHUNK).await?;
+            let mut chunk = reader.next_held(CHUNK).await?;
             chunk.retain(|message| message.position <= last);
             // Whose a message is matters only where somebody may skip it.
             let asked = chunk.partition_point(|message| message.position <= self.work.through);

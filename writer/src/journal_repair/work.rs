@@ -117,7 +117,7 @@ impl Carrier<'_> {
         self.progress.begin(format!("partition {partition}: copying what was given again"), left);
         let mut reader = self.journal.read(first.previous().into()).await?;
         while reader.next_position() <= last {
-            let chunk = reader.next_chunk(1_000).await?;
+            let chunk = reader.next_held(1_000).await?;
             let wanted: Vec<&Message> =
                 chunk.iter().filter(|message| scanned.survey.lacks_copy(message.position)).collect();
             for (message, copy) in wanted.iter().zip(copies(&turn, &wanted).await?) {

@@ -3,13 +3,12 @@
 //! Joining is exact: under the queue's lock each partition's reader position J is taken and the queue is fed from J on; the
 //! lane reads through J - 1 by itself before it takes from the queue.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use sluice_failpoint::{fail_point, limit};
 use sluice_journal::Reader;
 use sluice_model::{Partition, Place, Position};
 use sluice_shard::Shard;
-use tokio::time::timeout;
 
 use super::{range::PositionRange, task::Task, trouble::Trouble, work::Work};
 use crate::router::{LETTERS, Router};
@@ -20,8 +19,6 @@ const JOIN_WITHIN: u64 = 5_000;
 const CHUNK: usize = 1_000;
 /// Messages that one transaction of a lane that is behind may cover: most of them are other shards'.
 const SCAN: u64 = 50_000;
-/// How long to wait for messages that the journal is known to hold.
-const READ_LIMIT: Duration = Duration::from_secs(30);
 
 /// A partition as this lane reads it.
 struct Source {
@@ -125,9 +122,7 @@ impl Task {
                 None => sources.entry(partition).or_insert(self.open(after).await?),
             };
             let max = usize::try_from(limit - read).unwrap_or(CHUNK).min(CHUNK);
-            let chunk = timeout(READ_LIMIT, source.reader.next_chunk(max)).await;
-            let late = || Trouble::Retry(format!("nothing came behind {:?} in time", after.position).into());
-            let chunk = chunk.map_err(|_| late())??;
+            let chunk = source.reader.next_held(max).await?;
             let (mut after, mut rest) = (after, &chunk[..]);
             while !rest.is_empty() {
                 let (part, behind) = rest.split_at(source.router.sort(rest).await?);

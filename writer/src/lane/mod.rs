@@ -37,7 +37,7 @@ use self::{
     range::PositionRange,
     work::{ShardPosition, Stored, Work},
 };
-use crate::{router::Share, share::Epoch};
+use crate::{lag::Lag, router::Share, share::Epoch};
 
 /// What a lane is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -82,6 +82,7 @@ pub struct Lane {
     named: AtomicBool,
     retired: AtomicBool,
     health: watch::Sender<Health>,
+    lag: Mutex<Option<Lag>>,
 }
 
 impl Lane {
@@ -99,6 +100,7 @@ impl Lane {
             named: false.into(),
             retired: false.into(),
             health: watch::Sender::new(health),
+            lag: Mutex::default(),
         }
     }
 
@@ -187,16 +189,22 @@ impl Lane {
         self.queue().is_full()
     }
 
-    /// How many messages its shard lacks of what the readers have read: its worker's partitions taken together. `None` until
-    /// the shard has answered once.
-    pub fn behind(&self) -> Option<u64> {
-        let stored = self.health.borrow().stored.clone()?;
-        let readers = self.queue().reader_positions();
-        let behind = |(partition, next): (&Partition, &Position)| {
-            let stored = stored.get(partition).map(|shard| shard.stored.position.get());
-            stored.map_or(0, |stored| next.previous().get().saturating_sub(stored))
-        };
-        Some(readers.iter().map(behind).sum())
+    /// What its shard has stored of each partition, as far as is known.
+    pub fn stored_positions(&self) -> Vec<(Partition, Position)> {
+        let health = self.health.borrow();
+        let stored = health.stored.iter().flatten();
+        stored.map(|(partition, shard)| (*partition, shard.stored.position)).collect()
+    }
+
+    /// How far its shard is from the journal's end, as it was seen last; `None` until the shard has
+    /// answered once.
+    pub fn lag(&self) -> Option<Lag> {
+        *self.lag.lock().expect("no holder of this lock panics")
+    }
+
+    /// Notes how far its shard is from the journal's end.
+    pub fn set_lag(&self, lag: Option<Lag>) {
+        *self.lag.lock().expect("no holder of this lock panics") = lag;
     }
 
     /// Waits until there may be room; spurious at times.

@@ -29,11 +29,13 @@ pub fn committed(lane: &Lane, rows: usize, took: Duration) {
     }
 }
 
-/// What a lane is doing now, and how far its shard is behind.
+/// What a lane is doing now, and how far its shard is from the journal's end.
 #[allow(clippy::cast_precision_loss, reason = "what a person looks at needs no more than 53 bits")]
 pub fn now(lane: &Lane) {
     let (labels, health) = (labels(lane), lane.health());
-    metrics::gauge!("sluice_lane_behind_messages", &labels).set(lane.behind().unwrap_or(0) as f64);
+    let lag = lane.lag().unwrap_or_default();
+    metrics::gauge!("sluice_lane_behind_messages", &labels).set(lag.messages as f64);
+    metrics::gauge!("sluice_lane_behind_seconds", &labels).set(lag.seconds);
     metrics::gauge!("sluice_lane_queue_bytes", &labels).set(lane.queued_bytes() as f64);
     for (state, name) in STATES {
         let [shard, worker] = labels.clone();
@@ -45,7 +47,7 @@ pub fn now(lane: &Lane) {
 /// A lane has ended for good: its gauges say nothing any more.
 pub fn ended(lane: &Lane) {
     let labels = labels(lane);
-    for name in ["sluice_lane_behind_messages", "sluice_lane_queue_bytes"] {
+    for name in ["sluice_lane_behind_messages", "sluice_lane_behind_seconds", "sluice_lane_queue_bytes"] {
         metrics::gauge!(name, &labels).set(0.0);
     }
     for (_, name) in STATES {

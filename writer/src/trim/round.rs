@@ -11,6 +11,7 @@ use sluice_directory::{Client, ShardEntry};
 use sluice_failpoint::{fail_point, system_time};
 use sluice_journal::{
     Bounds, Journal, TrimLedger, TrimRecord,
+    subject::TRIM_BUCKET,
     trim::{Stored, WriteError, search},
 };
 use sluice_model::{Partition, Place, Position};
@@ -26,6 +27,10 @@ use crate::config::TrimConfig;
 
 /// Shards read side by side. Fewer: a round with many dead shards is slow. More: that many connections at once.
 const READERS: usize = 16;
+
+/// Partitions that may fail before a round leaves the rest alone. Fewer: one that is broken keeps
+/// others from being trimmed. More: where NATS does not answer at all, a round takes long.
+const GIVE_UP_AFTER: usize = 3;
 
 /// A process that trims when it is its turn.
 pub struct Trimmer {
@@ -53,6 +58,10 @@ impl Trimmer {
     /// Where NATS or the directory does not answer: nothing was removed beyond what was settled.
     pub async fn round(&mut self) -> anyhow::Result<()> {
         let ledger = self.ledger().await?;
+        // What it forgets, a purge would go by wrongly.
+        if let Some(why) = self.journal.misconfigured_bucket(TRIM_BUCKET) {
+            anyhow::bail!("the record of what was trimmed cannot be relied on: {why}");
+        }
         let begun = Instant::now();
         let Some((mut record, revision)) = self.claim(&ledger).await? else { return Ok(()) };
         fail_point!("trim.claimed");
@@ -66,12 +75,10 @@ impl Trimmer {
                 "the directory no longer names this shard; it holds the journal where it was last read"
             );
         }
-        let mut floors = Vec::new();
+        let (mut floors, mut failed) = (Vec::new(), Vec::new());
         let is_registered = |shard: &str| registered.contains_key(shard);
         if self.tickets.are_done(&mut record, is_registered, Instant::now()) {
-            for partition in self.journal.partitions().all() {
-                floors.extend(self.floor(partition, &record.read).await?);
-            }
+            (floors, failed) = self.floors(&record.read).await;
         }
         floors.iter().for_each(|floor| record.settle(*floor));
         fail_point!("trim.settle.before");
@@ -91,14 +98,41 @@ impl Trimmer {
             return Ok(());
         }
         fail_point!("trim.settled");
-        for floor in floors {
-            let messages = self.journal.purge_below(floor).await?;
-            fail_point!("trim.purged");
-            if messages > 0 {
-                tracing::info!(partition = %floor.partition(), ?floor, messages, "trimmed");
+        failed.extend(self.purge(floors).await);
+        // The next round tells of the others.
+        failed.into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// What of each partition may go now, and why that could not be decided for some. One that
+    /// fails does not keep the others from being trimmed: they would fill up.
+    async fn floors(&self, known: &BTreeMap<String, Positions>) -> (Vec<Position>, Vec<anyhow::Error>) {
+        let (mut floors, mut failed) = (Vec::new(), Vec::new());
+        // What could drop messages by itself is told of elsewhere, and left alone.
+        let all = self.journal.partitions().all();
+        for partition in all.filter(|partition| self.journal.misconfigured(*partition).is_none()) {
+            match self.floor(partition, known).await {
+                Ok(floor) => floors.extend(floor),
+                Err(error) => failed.push(error.context(format!("decide on partition {partition}"))),
+            }
+            if failed.len() >= GIVE_UP_AFTER {
+                break;
             }
         }
-        Ok(())
+        (floors, failed)
+    }
+
+    /// Removes what stands below these floors; gives what failed.
+    async fn purge(&self, floors: Vec<Position>) -> Vec<anyhow::Error> {
+        let mut failed = Vec::new();
+        for floor in floors {
+            match self.journal.purge_below(floor).await {
+                Ok(0) => {}
+                Ok(messages) => tracing::info!(partition = %floor.partition(), ?floor, messages, "trimmed"),
+                Err(error) => failed.push(error.into()),
+            }
+            fail_point!("trim.purged");
+        }
+        failed
     }
 
     /// Gives the claim up, so that another process need not wait for its time limit.

@@ -7,7 +7,7 @@ use reqwest::Body;
 use sluice_testbed::wait;
 
 use super::{ADA, NDJSON, client, door, errors, post, read, told};
-use crate::{LIMIT, all_rows};
+use crate::{LIMIT, all_rows, asked::is_ready};
 
 #[tokio::test]
 async fn each_refused_line_is_told_by_its_number_and_spoils_no_other() {
@@ -95,6 +95,8 @@ async fn where_the_journal_goes_away_an_upload_ends_with_what_is_stored_and_what
     stop.send(true).unwrap();
     let (status, report) = read(upload.await.unwrap().unwrap()).await;
     fleet.nats().restart().await.unwrap();
+    // The verifier asks it over NATS.
+    is_ready(&fleet.directory_url()).await;
     assert!(status == 503 || status == 504, "{status} {report}");
     let failed = report["failed"].as_u64().unwrap();
     let named = errors(&report).len() as u64 + report["errors_omitted"].as_u64().unwrap();
