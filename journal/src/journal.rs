@@ -68,7 +68,8 @@ pub enum Verified {
     Held,
     /// Nothing contradicts it: the message is trimmed, or its stamp is not known.
     Unseen,
-    /// The message is another one, or there is none, and a finished repair accepts that.
+    /// The message is another one, or there is none, and a finished repair or an accepted loss says
+    /// that this is so.
     Repaired,
 }
 
@@ -291,12 +292,14 @@ impl Journal {
         lookup::stamp(self, position).await
     }
 
-    /// Makes sure that the journal has not lost its end since the message at `place` was read. A position that was
-    /// trimmed, or whose stamp is not known (0) and that is not beyond the end, says nothing, and is let pass. So is
-    /// one that a finished [repair](crate::repair) accepts; only then the answer is [`Verified::Repaired`].
+    /// Makes sure that the journal has not lost its end since the message at `place` was read. A
+    /// position that was trimmed, or whose stamp is not known (0) and that is not beyond the end,
+    /// says nothing, and is let pass. So is one that a finished [repair](crate::repair) accepts, or
+    /// that was accepted as lost; only then the answer is [`Verified::Repaired`].
     ///
     /// # Errors
-    /// [`ReadError::Beyond`] or [`ReadError::Replaced`] where it has; a transient one where JetStream does not answer.
+    /// [`ReadError::Beyond`] or [`ReadError::Replaced`] where it has; [`ReadError::Gone`] where the message is gone from the middle, and
+    /// nobody has accepted that; a transient one where JetStream does not answer.
     pub async fn verify(&self, place: Place) -> Result<Verified, ReadError> {
         let Place { position, stamp } = place;
         match lookup::verify(self, position, stamp).await {

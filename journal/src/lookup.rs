@@ -22,7 +22,22 @@ pub(crate) async fn verify(journal: &Journal, position: Position, wanted: i64) -
     if wanted == 0 || position < bounds.first {
         return Ok(Verified::Unseen);
     }
-    Err(ReadError::interrupted(format!("the message at {position:?} could not be fetched")))
+    match hole(journal, position).await.map_err(ReadError::interrupted)? {
+        None => Err(ReadError::interrupted(format!("the message at {position:?} could not be fetched"))),
+        Some(bounds) if position < bounds.first => Ok(Verified::Unseen),
+        Some(_) => verify_gone(journal, position, wanted).await,
+    }
+}
+
+/// As [`verify`], of a position whose message is gone from the middle of the partition. What stood
+/// there was stored before what stood behind it, whose stamp an accepted loss knows.
+async fn verify_gone(journal: &Journal, position: Position, wanted: i64) -> Result<Verified, ReadError> {
+    match journal.gone_at(position).await.map_err(ReadError::interrupted)? {
+        Some(gone) if wanted == gone.stamp => Ok(Verified::Held),
+        Some(gone) if wanted < gone.stamp => Ok(Verified::Repaired),
+        Some(gone) => Err(ReadError::Replaced { position, wanted, found: gone.stamp }),
+        None => Err(ReadError::Gone { position }),
+    }
 }
 
 /// When the message at a position was stored, if it is there. The stream's leader is asked: another copy may not have it yet.

@@ -4,8 +4,11 @@
 //! events so. A [`Reader`] therefore checks that the first message is exactly the one asked for and each next one is the
 //! previous plus one, and ends with an error otherwise. A reader also ends whenever its consumer does. The next one can only be opened after a
 //! [`Place`]: a position and the stamp that the message there has to bear, which is checked again each time.
+//!
+//! What is gone from the journal, and was accepted as lost ([`crate::repair`]), a reader gives as
+//! messages without events.
 
-use std::time::Duration;
+use std::{task::Poll, time::Duration};
 
 use async_nats::{HeaderMap, Subject};
 use bytes::Bytes;
@@ -15,7 +18,7 @@ use crate::{
     Journal, JournalError,
     error::BoxError,
     lookup,
-    repair::Unrepaired,
+    repair::{Gone, Unrepaired},
     server::{Raw, deliveries::Deliveries},
     subject::{customer_of, filler},
 };
@@ -38,6 +41,9 @@ pub struct Message {
     pub headers: Option<HeaderMap>,
     /// The events.
     pub payload: Bytes,
+    /// Whether there is no such message any more, and somebody has accepted that. Its stamp is that
+    /// of the accepted loss.
+    pub lost: bool,
 }
 
 impl Message {
@@ -62,10 +68,11 @@ impl Message {
         Ok(self.customer(partitions)?.parse().expect("a subject's customer was checked"))
     }
 
-    /// Whether a repair put it here only to take up its position. It is nobody's, and no event. One on the same subject that holds
-    /// something is not: somebody meant something by it.
+    /// Whether a repair put it here only to take up its position, or it is lost. It is nobody's,
+    /// and no event. One on the same subject that holds something is not: somebody meant something
+    /// by it.
     pub fn is_filler(&self) -> bool {
-        self.payload.is_empty() && *self.subject == *filler(self.position.partition())
+        self.lost || self.payload.is_empty() && *self.subject == *filler(self.position.partition())
     }
 }
 
@@ -76,7 +83,10 @@ pub enum ReadError {
     #[error("reading was interrupted")]
     Interrupted(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The journal no longer holds the position.
-    #[error("the journal begins at {first:?} ({first}); {wanted:?} ({wanted}) is gone")]
+    #[error(
+        "the journal begins at {first:?} ({first}); {wanted:?} ({wanted}) is gone: put a newer copy of the shard back, or see what \
+         `writer journal repair --accept-loss` would do"
+    )]
     Trimmed {
         /// What was asked for.
         wanted: Position,
@@ -109,12 +119,25 @@ pub enum ReadError {
         found: i64,
     },
     /// Something other than the next position was delivered.
-    #[error("the journal has a gap: {wanted:?} ({wanted}) was due, {found:?} ({found}) came")]
+    #[error(
+        "the journal has a gap: {wanted:?} ({wanted}) was due, {found:?} ({found}) came: the messages between have expired or were \
+         removed; see what `writer journal repair --accept-loss` would do"
+    )]
     Gap {
         /// What was due.
         wanted: Position,
         /// What came.
         found: Position,
+    },
+    /// The message that was read last is gone from the middle of the partition: nothing shows any
+    /// more which history that was.
+    #[error(
+        "the message at {position:?} ({position}), which was read last, has expired or was removed; see what \
+         `writer journal repair --accept-loss` would do"
+    )]
+    Gone {
+        /// The position.
+        position: Position,
     },
     /// A repair of the journal that concerns the shard has to be completed first.
     #[error("{why}")]
@@ -145,8 +168,11 @@ pub struct Reader {
     given: Place,
     /// The last message that was checked: beyond `given` within a chunk that is being made.
     last: Place,
-    /// What came in the place of the next one. Why, is still to be found out.
-    instead: Option<Position>,
+    /// What came in the place of the next one. Why, is still to be found out, unless the next one
+    /// is [passed](Self::passing).
+    instead: Option<(Raw, u64)>,
+    /// What was accepted as lost, and is passed.
+    passing: Vec<Gone>,
     /// See [`Reader::more`].
     more: u64,
     /// Messages of the chunk given last.
@@ -163,27 +189,31 @@ pub(crate) async fn open(journal: &Journal, after: Place) -> Result<Reader, Read
     let from = after.position.next();
     let partition = from.partition();
     let bounds = journal.bounds(partition).await.map_err(ReadError::interrupted)?;
-    if from < bounds.first || is_cut_off(journal, after, bounds.first).await.map_err(ReadError::interrupted)? {
+    let passing = journal.gone_until(from, bounds.first).await.map_err(ReadError::interrupted)?;
+    let cut_off = is_cut_off(journal, after, bounds.first).await.map_err(ReadError::interrupted)?;
+    let Some(passing) = passing.filter(|_| !cut_off) else {
         return Err(ReadError::Trimmed { wanted: from, first: bounds.first });
-    }
+    };
     if from > bounds.last.next()
         && let Some(bounds) = lookup::end_before(journal, from.previous()).await.map_err(ReadError::interrupted)?
     {
         return Err(ReadError::Beyond { wanted: from, last: bounds.last });
     }
-    let messages = Deliveries::open(journal, from).await.map_err(ReadError::interrupted)?;
+    let messages = Deliveries::open(journal, from.max(bounds.first)).await.map_err(ReadError::interrupted)?;
     journal.verify(after).await?;
     let journal = journal.clone();
-    Ok(Reader { journal, messages, given: after, last: after, instead: None, more: 0, last_chunk: 0 })
+    Ok(Reader { journal, messages, given: after, last: after, instead: None, passing, more: 0, last_chunk: 0 })
 }
 
-/// Whether a place was trimmed whose message should be there. The trimmer keeps the message at a stored position, so a shard that
-/// stands before it was restored to an older state, and nothing shows which history that is of.
+/// Whether a place was trimmed whose message should be there. The trimmer keeps the message at a
+/// stored position, so a shard that stands before it was restored to an older state, and nothing
+/// shows which history that is of. Where somebody has accepted that, it is not cut off.
 pub(crate) async fn is_cut_off(journal: &Journal, after: Place, first: Position) -> Result<bool, JournalError> {
     if after.stamp == 0 || after.position >= first {
         return Ok(false);
     }
-    Ok(after.position < journal.least_stored(after.position.partition(), first).await?)
+    let least = journal.least_stored(after.position.partition(), first).await?;
+    Ok(after.position < least && !journal.is_vouched_for(after.position).await?)
 }
 
 impl Reader {
@@ -219,29 +249,19 @@ impl Reader {
         // Under load one chunk is as long as the last: none grows by being copied.
         let mut chunk = Vec::with_capacity(self.last_chunk.min(max));
         let mut bytes = 0;
-        let first = match self.instead {
-            Some(found) => return Err(self.missing(found).await),
-            None => self.messages.next().await,
-        };
-        let mut delivered = Some(first);
-        while let Some(item) = delivered {
-            let message = match self.check(item) {
-                // A message lost on the way (the client pulls on after a lost connection) looks like one the journal lacks.
-                Err(ReadError::Gap { found, .. }) => {
-                    self.instead = Some(found);
-                    return Err(self.missing(found).await);
-                }
-                checked => checked?,
+        while chunk.is_empty() || (chunk.len() < max && bytes < CHUNK_BYTES) {
+            let message = match self.lost() {
+                Some(lost) => lost,
+                None => match self.next_message(chunk.is_empty()).await? {
+                    Some(message) => message,
+                    // Nothing is there yet, or something is still to be found out: what is there is
+                    // given first.
+                    None if !chunk.is_empty() => break,
+                    None => continue,
+                },
             };
             bytes += message.payload.len();
             chunk.push(message);
-            if chunk.len() >= max || bytes >= CHUNK_BYTES {
-                break;
-            }
-            delivered = match futures::poll!(std::pin::pin!(self.messages.next())) {
-                std::task::Poll::Ready(item) => Some(item),
-                std::task::Poll::Pending => None,
-            };
         }
         self.last_chunk = chunk.len();
         self.given = self.last;
@@ -263,31 +283,81 @@ impl Reader {
         chunk.unwrap_or_else(|_| Err(late()))
     }
 
-    /// Why the wanted position did not come, when another one did.
-    async fn missing(&self, found: Position) -> ReadError {
-        let wanted = self.last.position.next();
-        if found < wanted {
-            return ReadError::interrupted(format!("{found:?} came once more, {wanted:?} was due"));
+    /// The next message. `None` where there is none yet and `waits` is false; or where it is lost,
+    /// as [`Self::lost`] gives it now; or where another one came, and why is still to be found out:
+    /// that waits.
+    async fn next_message(&mut self, waits: bool) -> Result<Option<Message>, ReadError> {
+        if let Some((raw, _)) = &self.instead {
+            let found = position_of(raw)?;
+            if found != self.last.position.next() {
+                if waits {
+                    let gone = self.missing(found).await?;
+                    self.passing.push(gone);
+                }
+                return Ok(None);
+            }
         }
-        match lookup::hole(&self.journal, wanted).await {
-            Ok(None) => ReadError::interrupted(format!("{wanted:?} was lost on its way, {found:?} came")),
-            Ok(Some(bounds)) if wanted < bounds.first => ReadError::Trimmed { wanted, first: bounds.first },
-            Ok(Some(_)) => ReadError::Gap { wanted, found },
-            Err(error) => ReadError::interrupted(error),
+        let Some(item) = self.delivered(waits).await else { return Ok(None) };
+        let item = item.ok_or_else(|| ReadError::interrupted("the consumer is gone"))?;
+        let (raw, more) = item.map_err(ReadError::interrupted)?;
+        let position = position_of(&raw)?;
+        if position != self.last.position.next() {
+            // One lost on the way (the client pulls on after a lost connection) looks like one that
+            // the journal lacks.
+            self.instead = Some((raw, more));
+            return Ok(None);
+        }
+        Ok(Some(self.take(raw, position, more)))
+    }
+
+    /// What was put aside, or what the consumer gives; `None` where that is nothing yet, and there
+    /// is something to give already.
+    async fn delivered(&mut self, waits: bool) -> Option<Option<Delivered>> {
+        match self.instead.take() {
+            Some(instead) => Some(Some(Ok(instead))),
+            None if waits => Some(self.messages.next().await),
+            None => match futures::poll!(std::pin::pin!(self.messages.next())) {
+                Poll::Ready(item) => Some(item),
+                Poll::Pending => None,
+            },
         }
     }
 
-    fn check(&mut self, item: Option<Delivered>) -> Result<Message, ReadError> {
-        let message = item.ok_or_else(|| ReadError::interrupted("the consumer is gone"))?;
-        let (Raw { subject, sequence, stamp, headers, payload }, more) = message.map_err(ReadError::interrupted)?;
-        let position = Position::new(sequence)
-            .ok_or_else(|| ReadError::interrupted(format!("sequence {sequence} is not one of a journal")))?;
+    /// The next position, where that is lost, and accepted so.
+    fn lost(&mut self) -> Option<Message> {
+        let position = self.last.position.next();
+        let stamp = self.passing.iter().find(|gone| gone.covers(position))?.stamp;
+        self.last = Place { position, stamp };
+        let subject = filler(position.partition()).into();
+        Some(Message { position, stamp, subject, headers: None, payload: Bytes::new(), lost: true })
+    }
+
+    /// What the wanted position was accepted as, when another one came; else why that is.
+    async fn missing(&self, found: Position) -> Result<Gone, ReadError> {
         let wanted = self.last.position.next();
-        if position != wanted {
-            return Err(ReadError::Gap { wanted, found: position });
+        if found < wanted {
+            return Err(ReadError::interrupted(format!("{found:?} came once more, {wanted:?} was due")));
         }
+        let hole = lookup::hole(&self.journal, wanted).await.map_err(ReadError::interrupted)?;
+        let lost = || ReadError::interrupted(format!("{wanted:?} was lost on its way, {found:?} came"));
+        let bounds = hole.ok_or_else(lost)?;
+        match self.journal.gone_at(wanted).await.map_err(ReadError::interrupted)? {
+            Some(gone) if gone.through < found => Ok(gone),
+            _ if wanted < bounds.first => Err(ReadError::Trimmed { wanted, first: bounds.first }),
+            _ => Err(ReadError::Gap { wanted, found }),
+        }
+    }
+
+    /// Takes a message that is the next one.
+    fn take(&mut self, raw: Raw, position: Position, more: u64) -> Message {
+        let Raw { subject, stamp, headers, payload, .. } = raw;
         (self.last, self.more) = (Place { position, stamp }, more);
         let headers = (!headers.is_empty()).then_some(headers);
-        Ok(Message { position, stamp, subject, headers, payload })
+        Message { position, stamp, subject, headers, payload, lost: false }
     }
+}
+
+fn position_of(raw: &Raw) -> Result<Position, ReadError> {
+    let foreign = || ReadError::interrupted(format!("sequence {} is not one of a journal", raw.sequence));
+    Position::new(raw.sequence).ok_or_else(foreign)
 }

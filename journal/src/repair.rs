@@ -1,4 +1,4 @@
-//! Mending a journal that lost its end, or was made anew.
+//! Mending a journal that lost its end, or was made anew; and going on where messages are gone.
 //!
 //! **What has happened.** A partition's stream ended at some position; shards have stored beyond where it ends now, because a server
 //! acknowledged what its disk did not have, or an older copy of its disk was put back. Publishers went on since, so the positions
@@ -42,16 +42,23 @@
 //! the clock of whoever stores next is not behind by more than the journal was away, and if what was put back was a copy of
 //! this very history. Where the message at a stored position is *older* than the one that was stored, one of the two does not hold:
 //! then nothing is repaired.
+//!
+//! **Messages that are gone from the middle or the beginning** cannot be brought back. What is done
+//! about them is in `accepted` ([`AcceptedLoss`]): a person accepts the loss, and the record of it
+//! lets readers and lanes pass.
 
+mod accepted;
 mod copy;
 mod cut;
 mod filler;
+mod hole;
 mod jump;
 mod ledger;
 mod left_out;
 mod record;
 mod standing;
 
+pub use accepted::{AcceptedLoss, Gone, NotAccepted};
 pub use copy::{CopyError, Origin, Turn};
 pub use filler::FILLER_BYTES;
 pub use jump::{Gate, JumpError};

@@ -11,7 +11,7 @@
 //! 4. [`fleet`]: the shards' connections; shows the ledger every row.
 //! 5. [`drain`]: waits until the shards have stored what the journal held.
 //! 6. [`claims`]: a second check, against what runs say of themselves.
-//! 7. [`report`]: how it is told.
+//! 7. [`report`]: how it is told; [`losses`]: what somebody has accepted as lost.
 
 pub mod claims;
 pub mod drain;
@@ -26,6 +26,7 @@ mod judge;
 pub mod ledger;
 #[cfg(test)]
 mod ledger_tests;
+pub mod losses;
 pub mod repaired;
 pub mod report;
 mod sight;
@@ -45,6 +46,7 @@ use crate::{args::VerifyArgs, connection, progress::Progress};
 use claims::Claims;
 use fleet::Fleet;
 use ledger::Ledger;
+use losses::Loss;
 use report::Report;
 use sums::BUCKETS;
 use survey::Selection;
@@ -80,7 +82,7 @@ pub async fn run(args: &VerifyArgs) -> anyhow::Result<Report> {
     let shard = args.shard.as_ref().map(|shard| fleet.select(shard)).transpose()?;
     let selection = Selection { customer: args.customer.clone(), shard };
     let mut ledger = Ledger::survey(journal.partitions(), fleet.names(), selection);
-    note_repairs(&journal, &mut ledger).await?;
+    let losses = note_repairs(&journal, &mut ledger).await?;
     if shard.is_some() {
         // Whose events belong there has to be known before they are noted.
         read_untrimmed(&journal, &mut ledger).await?;
@@ -102,6 +104,8 @@ pub async fn run(args: &VerifyArgs) -> anyhow::Result<Report> {
         dead_letters = bury(&mut ledger, &journal).await?;
     }
     let mut report = Report::new(ledger.close(args.list), outcome, dead_letters);
+    report.losses = losses;
+    report.judge_by_lacking(losses::lacking(&journal, &mut fleet).await?);
     if let Some(mut claims) = claims {
         fleet.show_people(&mut claims).await?;
         report.judge_by(claims.close());
@@ -152,8 +156,10 @@ fn too_often() -> anyhow::Error {
     )
 }
 
-/// Notes what was lost, and repaired since: by the record of repairs, and by nothing else.
-async fn note_repairs(journal: &Journal, ledger: &mut Ledger) -> anyhow::Result<()> {
+/// Notes what was lost, and repaired since, or accepted as lost: by the record of repairs, and by
+/// nothing else. Gives what was accepted.
+async fn note_repairs(journal: &Journal, ledger: &mut Ledger) -> anyhow::Result<Vec<Loss>> {
+    let mut losses = Vec::new();
     for partition in journal.partitions().all() {
         let (record, _) = journal.repairs(partition).await.context("read what was repaired")?;
         for (repair, _) in record.finished() {
@@ -163,8 +169,17 @@ async fn note_repairs(journal: &Journal, ledger: &mut Ledger) -> anyhow::Result<
                 }
             }
         }
+        for loss in &record.accepted {
+            for gone in &loss.gone {
+                // Where the journal has lost its end since, those positions were given again.
+                if journal.holds_loss(*gone).await.context("look at what was accepted as lost")? {
+                    ledger.repaired.gone(*gone);
+                }
+            }
+            losses.push(Loss::new(partition, loss));
+        }
     }
-    Ok(())
+    Ok(losses)
 }
 
 /// Notes every event that the journal holds now, or holds of what it held up to `through`; gives each partition's last position.

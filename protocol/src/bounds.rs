@@ -38,6 +38,8 @@ pub struct Bounds {
     /// How many partitions lose the journal's end: the first of them only, or both; each once. Then
     /// it gives the same positions again.
     pub losses: usize,
+    /// How many messages expire, or are deleted, in all. Then somebody may accept what is lost.
+    pub expiries: u32,
     /// Whether a reader decides where to start, and starts, in two steps.
     pub slow_starts: bool,
     /// Whether a lane that is behind may join the readers. Without, a wrong variant shows what it
@@ -113,6 +115,14 @@ pub enum Variant {
     UnknownFitsAll,
     /// The transaction compares the stored position, and not its stamp.
     ComparesNoStamp,
+    /// What was accepted as lost for one shard, every shard may pass.
+    PassesForAll,
+    /// What was accepted as lost is passed where the journal has it.
+    AcceptsHeld,
+    /// The first message that the journal still has is accepted as lost, too.
+    AcceptsBeyond,
+    /// Whoever accepts a loss sets the shards' positions, as read before, to the last lost one.
+    MovesUncompared,
 }
 
 impl Variant {

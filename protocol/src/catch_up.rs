@@ -22,7 +22,7 @@ pub(crate) enum OwnRead {
 
 impl Lane {
     /// The place after which a lane that is behind reads a partition, if it is to read on there.
-    fn reads_after(&self, ends: &Ends, partition: usize) -> Option<Place> {
+    pub(crate) fn reads_after(&self, ends: &Ends, partition: usize) -> Option<Place> {
         let in_hand = match &self.phase {
             Phase::Ready => Range::default(),
             Phase::Reading(work) => work.0[partition],
@@ -38,11 +38,11 @@ impl Lane {
         (after.position + 1 < target).then_some(after)
     }
 
-    /// Whether it reads for itself, and the journal gives it something, or lacks what it has read
-    /// last.
+    /// Whether it reads for itself, and there is something to read, or lacking, or the journal
+    /// lacks what it has read last.
     pub(crate) fn can_read(&self, log: &Log, ends: &Ends, partition: usize) -> bool {
         let after = self.reads_after(ends, partition);
-        after.is_some_and(|after| log.deliver(after.position + 1).is_some() || log.has_parted(after))
+        after.is_some_and(|after| after.position < log.last || log.has_parted(after))
     }
 
     /// Reads one message for itself: it opens after the last place that it has, and the journal has
@@ -60,10 +60,10 @@ impl Lane {
         if !opens_unverified && log.has_parted(after) {
             return OwnRead::Parted;
         }
-        if log.has_trimmed(after) && ![Variant::TrustsTrimmed, Variant::NoContiguityCheck].contains(&variant) {
+        if log.is_unseen(after) && ![Variant::TrustsTrimmed, Variant::NoContiguityCheck].contains(&variant) {
             return OwnRead::Gone;
         }
-        let Some(found) = log.deliver(after.position + 1) else { return OwnRead::Good };
+        let Some(found) = log.next(after.position, variant) else { return OwnRead::Gone };
         if found.position != after.position + 1 && variant != Variant::NoContiguityCheck {
             return OwnRead::Gone;
         }

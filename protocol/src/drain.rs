@@ -19,7 +19,8 @@ const STEPS: usize = 200;
 
 /// Whether a shard has all that the journal holds of a partition.
 pub(crate) fn is_drained(world: &World, shard: usize, partition: usize) -> bool {
-    world.shards[shard].disk.stored[partition] == world.logs[partition].end()
+    let (log, stored) = (&world.logs[partition], world.shards[shard].disk.stored[partition]);
+    stored.position == log.last && !log.has_parted(stored)
 }
 
 /// Whether each writer alone would store everything, or say where it cannot: where a shard was set
@@ -38,9 +39,11 @@ pub(crate) fn drains(model: &Protocol, world: &World) -> bool {
     })
 }
 
-/// Whether one of a writer's shards has stored what the journal lost of a partition.
+/// Whether one of a writer's shards has stored what the journal lost of a partition, or nobody can
+/// read on through what expired.
 fn is_refused(model: &Protocol, world: &World, writer: usize, partition: usize) -> bool {
-    (0..model.bounds.lanes[writer]).any(|shard| world.is_parted(shard, partition))
+    let parted = (0..model.bounds.lanes[writer]).any(|shard| world.is_parted(shard, partition));
+    parted || world.logs[partition].has_unaccepted_hole()
 }
 
 /// Where a day without faults ends; `None` where it does not.

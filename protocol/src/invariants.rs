@@ -36,6 +36,10 @@ pub const REFUSED: &str = "a partition is refused";
 pub const PARTED: &str = "one partition is refused, and the other is stored";
 /// It happens that a writer has released a partition, and holds work of another one.
 pub const RELEASED: &str = "a writer keeps one of its partitions";
+/// It happens that a shard has stored everything but what was lost for it, and accepted so.
+pub const ACCEPTED: &str = "a shard goes on behind an accepted loss";
+/// It happens that a lane stops at a loss that was accepted for the other shard.
+pub const UNNAMED: &str = "a lane stops at what was accepted for another shard";
 /// It happens that a lane joins while it has more to read for itself.
 pub const JOINING: &str = "a lane joins";
 
@@ -68,6 +72,20 @@ pub(crate) fn all() -> Vec<Property<Protocol>> {
             })
         }),
         Property::sometimes(STOPPED, |_, world| lanes(world).any(|phase| phase == Phase::Stopped)),
+        Property::sometimes(ACCEPTED, |model: &Protocol, world: &World| {
+            (0..model.bounds.shards()).any(|shard| {
+                let lost = world.logs[0].routed[shard] & world.logs[0].named[shard];
+                lost & !world.shards[shard].disk.rows[0] != 0 && drain::is_drained(world, shard, 0)
+            })
+        }),
+        Property::sometimes(UNNAMED, |model: &Protocol, world: &World| {
+            (0..model.bounds.shards()).any(|shard| {
+                let stopped = world.writers.iter().any(|writer| writer.lanes[shard].phase == Phase::Stopped);
+                stopped
+                    && world.logs[0].lost_behind(world.shards[shard].disk.stored[0].position) & world.logs[0].vouched
+                        != 0
+            })
+        }),
         Property::sometimes(JOINING, |_, world: &World| {
             world.writers.iter().any(|writer| writer.lanes.iter().any(super::lane::Lane::is_joining))
         }),
@@ -89,7 +107,9 @@ fn once(world: &World) -> bool {
         world.logs.iter().enumerate().all(|(partition, log)| {
             let routed = log.routed[index];
             let due = routed & log.history(shard.disk.stored[partition]);
-            shard.disk.doubles[partition] == 0 && shard.disk.rows[partition] & routed == due
+            // What was lost for the shard may have been stored in time all the same.
+            let rows = shard.disk.rows[partition] & routed;
+            shard.disk.doubles[partition] == 0 && rows & !due == 0 && due & !log.named[index] & !rows == 0
         })
     })
 }
@@ -105,7 +125,8 @@ fn kept(model: &Protocol, world: &World) -> bool {
     let passed = |shard: usize, partition: usize| {
         let (log, stored) = (&world.logs[partition], world.shards[shard].disk.stored[partition]);
         let given_again = log.lost_after.filter(|_| world.is_parted(shard, partition)).map(|after| after + 1);
-        log.first > 1 && log.first > given_again.unwrap_or(stored.position)
+        // What expired moves the first message too, and no trimmer did that.
+        log.gone == 0 && log.first > 1 && log.first > given_again.unwrap_or(stored.position)
     };
     let mut never_set_back = (0..model.bounds.shards()).filter(|shard| world.shards[*shard].set_backs == 0);
     !world.broken.kept && !never_set_back.any(|shard| (0..PARTITIONS).any(|partition| passed(shard, partition)))

@@ -1,17 +1,17 @@
-//! The journal: a partition's messages, of which a prefix may have been trimmed, and the end lost
-//! and given again.
+//! The journal: a partition's messages, of which a prefix may have been trimmed, some may have
+//! expired, and the end may have been lost and given again.
 
-use crate::bounds::SHARDS;
+use crate::bounds::{SHARDS, Variant};
 
 /// A position in a partition. 0 stands before the first message.
 pub(crate) type Position = u8;
 
 /// A set of messages: bit n is position n as it was given first, bit 8 + n as it was given again
-/// after a loss.
-pub(crate) type Messages = u16;
+/// after a loss, bit 16 + n stands for a message that is gone and was passed.
+pub(crate) type Messages = u32;
 
-/// A position, and the stamp of the message there. A stamp is 0 in the first history, and 1 for
-/// what was given again.
+/// A position, and the stamp of the message there. A stamp is 0 in the first history, 1 for what
+/// was given again, and [`LOST`] where the message is gone and somebody has accepted that.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Place {
     pub(crate) position: Position,
@@ -25,12 +25,18 @@ impl Place {
     }
 }
 
+/// The stamp that readers give to a position whose message is gone, and whose loss was accepted.
+pub(crate) const LOST: u8 = 2;
+
 /// The stamp of a place of which nobody knows the message. It is no stored place's.
-pub(crate) const UNKNOWN: u8 = 2;
+pub(crate) const UNKNOWN: u8 = 3;
+
+/// The messages of both histories: what a row can come from.
+const REAL: Messages = 0xffff;
 
 /// All messages at positions in `(after, through]`, of both histories.
 pub(crate) fn span(after: Position, through: Position) -> Messages {
-    let up_to = |position: Position| (1_u16 << (position + 1)) - 1;
+    let up_to = |position: Position| ((1 << (position + 1)) - 1) & 0xff;
     let first = up_to(through) & !up_to(after);
     first | first << 8
 }
@@ -47,12 +53,30 @@ pub(crate) struct Log {
     /// Each shard's messages, lost ones too. A route is a function of customer and position, so the
     /// publish settles it.
     pub(crate) routed: [Messages; SHARDS],
+    /// What expired, or was deleted. The journal still counts its positions.
+    pub(crate) gone: Messages,
+    /// What the record of accepted losses lets each shard pass.
+    pub(crate) accepted: [Messages; SHARDS],
+    /// What was named as lost for each shard, and accepted so. A wrong variant lets a shard pass
+    /// more than that.
+    pub(crate) named: [Messages; SHARDS],
+    /// Positions from which shards may go on although the message there is gone.
+    pub(crate) vouched: Messages,
 }
 
 impl Log {
     /// Makes one without a message.
     pub(crate) fn new() -> Self {
-        Self { first: 1, last: 0, lost_after: None, routed: [0; SHARDS] }
+        Self {
+            first: 1,
+            last: 0,
+            lost_after: None,
+            routed: [0; SHARDS],
+            gone: 0,
+            accepted: [0; SHARDS],
+            named: [0; SHARDS],
+            vouched: 0,
+        }
     }
 
     /// Stores a message whose customer lives on `shard`.
@@ -85,32 +109,115 @@ impl Log {
     /// Whether the journal lacks the message at this place, or has another one there. A trimmed
     /// message shows nothing any more.
     pub(crate) fn has_parted(&self, place: Place) -> bool {
-        place.position >= self.first && (place.position > self.last || self.at(place.position) != place)
+        let passed = place.stamp == LOST && self.lacks(place.position);
+        let is_another = self.at(place.position) != place && !passed;
+        place.position >= self.first && (place.position > self.last || is_another)
     }
 
-    /// Whether the message at this place is trimmed: then nothing tells whether what follows is of
-    /// the same history. A shard that was never set back is never there, as the message at a stored
-    /// position is kept.
+    /// Whether the message at this place is trimmed, or expired: then nothing tells whether what
+    /// follows is of the same history. A shard that was never set back stands at no trimmed place,
+    /// as the message at a stored position is kept.
     pub(crate) fn has_trimmed(&self, place: Place) -> bool {
-        place.position < self.first && self.first > 1 && place.stamp != UNKNOWN
+        let before_first = place.position < self.first && self.first > 1;
+        place.stamp != UNKNOWN && (before_first || self.gone & bit(place.position) != 0)
+    }
+
+    /// Whether nobody may read on behind this place: its message is gone, and nobody has accepted
+    /// that.
+    pub(crate) fn is_unseen(&self, place: Place) -> bool {
+        self.has_trimmed(place) && self.vouched & bit(place.position) == 0
+    }
+
+    /// Whether the journal once gave this position and no longer has its message.
+    pub(crate) fn lacks(&self, position: Position) -> bool {
+        position > 0 && position <= self.last && (position < self.first || self.gone & bit(position) != 0)
+    }
+
+    /// What the journal lacks of the positions behind `after`.
+    pub(crate) fn lost_behind(&self, after: Position) -> Messages {
+        (after + 1..=self.last).filter(|position| self.lacks(*position)).map(bit).sum()
+    }
+
+    /// Whether readers take this position for lost, whichever shard they read for.
+    fn is_passed(&self, position: Position, variant: Variant) -> bool {
+        let takes_word = matches!(variant, Variant::AcceptsHeld | Variant::AcceptsBeyond);
+        let accepted = self.accepted.iter().any(|accepted| accepted & bit(position) != 0);
+        accepted && position <= self.last && (takes_word || self.lacks(position))
+    }
+
+    /// What a reader that stands at `after` is given next: a position whose loss was accepted, or
+    /// whatever the server gives.
+    pub(crate) fn next(&self, after: Position, variant: Variant) -> Option<Place> {
+        let position = after + 1;
+        if self.is_passed(position, variant) {
+            return Some(Place { position, stamp: LOST });
+        }
+        self.deliver(position)
+    }
+
+    /// Whether a message is gone that others stand before, and nobody has accepted that: a reader
+    /// that comes by stops.
+    pub(crate) fn has_unaccepted_hole(&self) -> bool {
+        let accepted = self.accepted.iter().fold(0, |all, accepted| all | accepted);
+        self.first <= self.last && self.lost_behind(self.first) & !accepted != 0
+    }
+
+    /// The message at a position is gone from now on.
+    pub(crate) fn expire(&mut self, position: Position) {
+        self.gone |= bit(position);
+        self.skip_gone();
+    }
+
+    /// Somebody accepts what the journal lacks, where the shards have stored these places: each of
+    /// them may pass what it lacks, and nothing else.
+    pub(crate) fn accept(&mut self, stored: [Place; SHARDS], variant: Variant) {
+        for (shard, stored) in stored.into_iter().enumerate() {
+            let lost = self.lost_behind(stored.position);
+            let more = match variant {
+                Variant::AcceptsHeld if lost != 0 => span(stored.position, self.last) & 0xff,
+                Variant::AcceptsBeyond if lost != 0 => span(stored.position, self.first) & 0xff,
+                _ => 0,
+            };
+            self.accepted[shard] |= lost | more;
+            self.named[shard] |= lost;
+            self.vouched |= lost | if self.has_trimmed(stored) { bit(stored.position) } else { 0 };
+        }
+    }
+
+    fn skip_gone(&mut self) {
+        while self.first <= self.last && self.gone & bit(self.first) != 0 {
+            self.first += 1;
+        }
     }
 
     /// All messages up to a place, in the history that leads to it.
     pub(crate) fn history(&self, place: Place) -> Messages {
-        let given_first = if place.stamp == 0 { place.position } else { self.lost_after.unwrap_or(0) };
+        let given_first = if place.stamp == 1 { self.lost_after.unwrap_or(0) } else { place.position };
         (span(0, given_first) & 0xff) | (span(given_first, place.position) & 0xff00)
     }
 
-    /// What a consumer that asks for `from` is given. The server skips a trimmed prefix without a
-    /// word.
+    /// What a consumer that asks for `from` is given. The server skips a trimmed prefix, and what
+    /// expired, without a word.
     pub(crate) fn deliver(&self, from: Position) -> Option<Place> {
-        (from <= self.last).then(|| self.at(from.max(self.first)))
+        let mut there = (from.max(self.first)..=self.last).filter(|position| self.gone & bit(*position) == 0);
+        there.next().map(|position| self.at(position))
     }
 
-    /// Removes what stands before `floor`; the message at `floor` stays.
+    /// Removes what stands before `floor`; the message at `floor` stays, if it is there.
     pub(crate) fn trim(&mut self, floor: Position) {
         self.first = self.first.max(floor);
+        self.skip_gone();
     }
+}
+
+/// The message that was given first at a position.
+pub(crate) fn bit(position: Position) -> Messages {
+    1 << position
+}
+
+/// Those of some messages that rows can come from.
+pub(crate) fn real(messages: Messages) -> Messages {
+    messages & REAL
 }
 
 #[cfg(test)]
@@ -155,5 +262,25 @@ mod tests {
         let gone = Place { position: 2, stamp: 0 };
         assert!(!log.has_parted(gone) && log.has_trimmed(gone), "its stamp cannot be compared any more");
         assert!(!log.has_trimmed(log.end()) && !log.has_trimmed(log.before_first()));
+    }
+
+    #[test]
+    fn a_reader_passes_what_was_accepted_as_lost_and_nothing_that_the_journal_has() {
+        let mut log = Log::new();
+        (0..4).for_each(|_| log.publish(0));
+        log.expire(2);
+        let right = Variant::Right;
+        assert_eq!((log.next(1, right), log.lost_behind(0)), (Some(log.at(3)), 0b100));
+        let stored = [log.at(1), log.at(3)];
+        log.accept(stored, right);
+        assert_eq!((log.accepted, log.vouched), ([0b100, 0], 0b100), "the second shard had stored it");
+        let passed = Place { position: 2, stamp: LOST };
+        assert_eq!(log.next(1, right), Some(passed));
+        assert!(!log.has_parted(passed) && !log.is_unseen(passed) && log.next(2, right) == Some(log.at(3)));
+        log.expire(1);
+        assert_eq!(log.first, 3, "what is gone before the first message is a trimmed prefix");
+        assert!(log.is_unseen(log.at(1)) && log.lost_behind(0) == 0b110);
+        log.accept(stored, right);
+        assert!(!log.is_unseen(log.at(1)), "the first shard stands there");
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::{
     bounds::{PARTITIONS, Variant},
-    journal::{Log, Place, Position},
+    journal::{Log, Place, Position, bit},
     reader::Ends,
     work::{Batch, Known, Unfit, Work, is_idle},
 };
@@ -162,9 +162,28 @@ impl Lane {
     }
 
     /// Gives the shard a transaction, if the lane rule allows it and there is something to store.
-    pub(crate) fn send(&mut self, mut work: Work, is_pending: bool, variant: Variant) -> Refused {
+    /// Work that passes what is lost has to be named as lost for this shard. Where it is not, the
+    /// shard is asked once more before the lane stops.
+    pub(crate) fn send(
+        &mut self,
+        mut work: Work,
+        is_pending: bool,
+        (logs, shard): (&[Log; PARTITIONS], usize),
+        variant: Variant,
+    ) -> Refused {
         let mut refused = Refused::default();
         self.phase = Phase::Ready;
+        let passes = |partition: usize| {
+            let stored = self.known[partition]?.position;
+            let lost = work.0[partition].lost_behind(stored) & !logs[partition].accepted[shard];
+            (1..8).find(|position| lost & bit(*position) != 0)
+        };
+        let unnamed: [Option<Position>; PARTITIONS] = std::array::from_fn(passes);
+        if unnamed.iter().any(Option::is_some) && variant != Variant::PassesForAll {
+            self.disconnect(variant);
+            self.phase = Phase::Down { gone: unnamed.map(Option::unwrap_or_default) };
+            return refused;
+        }
         match work.prepare(&self.known, variant.checks(is_pending)) {
             Err(Unfit::Gap) => self.go_behind(),
             Err(Unfit::Parted(partition)) => {

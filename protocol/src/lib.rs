@@ -7,7 +7,8 @@
 //! a connection or a commit's answer is lost, a commit comes long after its connection, a reader
 //! loses patience with a lane, the group takes a partition from a writer and gives it back, the
 //! trimmer reads one shard now and the other later. As often as [`Bounds`] says, a shard is set
-//! back to an older copy, and the journal loses its end and gives the same positions again.
+//! back to an older copy, the journal loses its end and gives the same positions again, messages
+//! expire, and somebody accepts what is lost so.
 //!
 //! The modules, in the order of reading:
 //!
@@ -39,18 +40,27 @@
 //! says nothing.
 //!
 //! What is bounded: messages, shards, writers, partitions, set-backs, losses (one for each
-//! partition), and late commits (one at a time per shard). Queues, batches and ranges are not: any
-//! may hold all messages. No instance has everything at its largest: see `tests/right.rs`, which
-//! prints how many states each has: 16.1 million in all. The checker knows a state by a hash of 64
-//! bits; that two of some million share one has a chance of about one in a million.
+//! partition), messages that expire, and late commits (one at a time per shard). Queues, batches
+//! and ranges are not: any may hold all messages. No instance has everything at its largest: see
+//! `tests/right.rs`, which prints how many states each has: 17.6 million in all. The checker knows
+//! a state by a hash of 64 bits; that two of some million share one has a chance of about one in a
+//! million.
 //!
-//! What is not modelled: the repair of a journal (so a shard that has stored what the journal lost
-//! stays refused), and a journal that is made anew (journal id); dead letters and rows that a
-//! database refuses; moves, and a directory that does not answer (the publish settles a route);
-//! several events in one message; a retention wish (the trimmer goes as far as it may); a loss
-//! between the trimmer's look at the stamps and its purge; identity of shards; time. The journal's
-//! gaps are a trimmed prefix and a lost end. A copy is taken at any time, but there is one per
-//! shard. A partition is released at once when it is refused, and may be taken again at once.
+//! What is not modelled: the repair of a journal that lost its end (so a shard that has stored what
+//! it lost stays refused), and a journal that is made anew (journal id); a loss that is accepted in
+//! a journal that has also lost its end; a shard that is registered after a loss was accepted; dead
+//! letters and rows that a database refuses; moves, and a directory that does not answer (the
+//! publish settles a route); several events in one message; a retention wish (the trimmer goes as
+//! far as it may); a loss between the trimmer's look at the stamps and its purge; identity of
+//! shards; time. The journal's gaps are a trimmed prefix, a lost end, and messages that expired. A
+//! copy is taken at any time, but there is one per shard. A partition is released at once when it
+//! is refused, and may be taken again at once.
+//!
+//! Whoever accepts a loss touches no shard: the record says what each shard lacked, as it was read,
+//! and the lanes pass exactly that, in the transactions that they make anyway. The wrong variants
+//! are what that rules out: to pass for every shard what one lacked (`PassesForAll`: a shard that
+//! is set back to before the loss would leave out what it had stored), to pass what the journal
+//! still has (`AcceptsHeld`, `AcceptsBeyond`), and to move the shards by hand (`MovesUncompared`).
 //!
 //! Four rules stand here because the search refused the protocol without them:
 //!

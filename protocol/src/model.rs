@@ -6,6 +6,7 @@ use crate::{
     bounds::{Bounds, Variant},
     catch_up::OwnRead,
     invariants,
+    journal::{LOST, Place, bit},
     lane::{Phase, Refused},
     reader::Reader,
     schedule,
@@ -75,6 +76,9 @@ impl Protocol {
         match step {
             Step::Publish { partition, shard } => world.logs[partition].publish(shard),
             Step::Lose { partition, after } => world.logs[partition].lose(after),
+            Step::Expire { partition, position } => world.logs[partition].expire(position),
+            Step::LossRead(shard) => world.accepting.reading = Some((shard, world.shards[shard].disk.stored)),
+            Step::Accept => self.accept(world),
             Step::Crash(writer) => world.writers[writer] = Writer::new(self.bounds.partitions),
             Step::Release { writer, partition } => world.writers[writer].release(partition, self.variant),
             Step::TakeUp { writer, partition } => world.writers[writer].readers[partition] = Reader::Waiting,
@@ -109,30 +113,32 @@ impl Protocol {
     }
 
     fn take_lane(&self, world: &mut World, writer: usize, shard: usize, step: LaneStep) {
-        let stored = world.shards[shard].disk.stored;
-        let cut_off = world.is_cut_off(shard);
+        let (logs, stored) = (world.logs, world.shards[shard].disk.stored);
+        let needs_gone = world.needs_gone(shard);
         let owned = world.writers[writer].owned();
         let lane = &mut world.writers[writer].lanes[shard];
         let mut refused = Refused::default();
         match (step, lane.phase) {
             (LaneStep::Connect, _) => {
                 refused = lane.connect(stored, &owned, &world.logs);
-                world.broken.told |= lane.phase == Phase::Stopped && !cut_off;
+                world.broken.told |= lane.phase == Phase::Stopped && !needs_gone;
                 let pending = std::mem::take(&mut lane.pending);
                 if !pending.is_empty() {
-                    let parted = lane.send(pending, true, self.variant);
+                    let parted = lane.send(pending, true, (&logs, shard), self.variant);
                     refused = std::array::from_fn(|partition| refused[partition] | parted[partition]);
                 }
             }
             (LaneStep::Adopt, Phase::Ready) => refused = lane.adopt(stored, &owned, &world.logs),
             (LaneStep::Take, Phase::Ready) => {
                 let work = std::mem::take(&mut lane.queue);
-                refused = lane.send(work, false, self.variant);
+                refused = lane.send(work, false, (&logs, shard), self.variant);
             }
             (LaneStep::ReadOwn(partition), _) => {
                 refused[partition] = self.read_own(world, writer, shard, partition) == OwnRead::Parted;
             }
-            (LaneStep::SendOwn, Phase::Reading(work)) => refused = lane.send(work, false, self.variant),
+            (LaneStep::SendOwn, Phase::Reading(work)) => {
+                refused = lane.send(work, false, (&logs, shard), self.variant);
+            }
             (LaneStep::Join, Phase::Ready) => {
                 let ends = world.writers[writer].ends();
                 world.writers[writer].lanes[shard].join(&ends, self.variant);
@@ -155,20 +161,21 @@ impl Protocol {
 
     fn read_own(&self, world: &mut World, writer: usize, shard: usize, partition: usize) -> OwnRead {
         let log = &world.logs[partition];
-        let cut_off = world.is_cut_off(shard);
+        let needs_gone = world.needs_gone(shard);
         let ends = world.writers[writer].ends();
         let lane = &mut world.writers[writer].lanes[shard];
+        let next = lane.reads_after(&ends, partition).map_or(0, |after| after.position + 1);
         let read = lane.read(log, &ends, (shard, partition), self.variant);
         match read {
             OwnRead::Good => {}
             OwnRead::Gone if self.variant == Variant::StopsUnasked => {
                 lane.stop();
-                world.broken.told |= !cut_off;
+                world.broken.told |= !needs_gone;
             }
             OwnRead::Gone => {
                 lane.disconnect(self.variant);
                 let mut gone = [0; _];
-                gone[partition] = log.first;
+                gone[partition] = log.first.max(next);
                 lane.phase = Phase::Down { gone };
             }
             OwnRead::Parted => lane.disconnect(self.variant),
@@ -213,6 +220,27 @@ impl Protocol {
         }
     }
 
+    /// The record gets what each shard may pass. No shard is touched.
+    fn accept(&self, world: &mut World) {
+        let shards = world.shards;
+        let Some(read) = world.accepting.readings(|shard| shards[shard].disk.stored) else { return };
+        for (partition, log) in world.logs.iter_mut().enumerate() {
+            log.accept(read.map(|stored| stored[partition]), self.variant);
+        }
+        if self.variant == Variant::MovesUncompared {
+            for (shard, stored) in read.iter().enumerate().take(self.bounds.shards()) {
+                let mut disk = world.shards[shard].disk;
+                for (partition, log) in world.logs.iter().enumerate() {
+                    let lost = log.lost_behind(stored[partition].position);
+                    if let Some(position) = (1..8).rev().find(|position| lost & bit(*position) != 0) {
+                        disk.stored[partition] = Place { position, stamp: LOST };
+                    }
+                }
+                world.store(shard, disk);
+            }
+        }
+    }
+
     fn trim(&self, world: &mut World) {
         let live = world.writers.map(|writer| writer.ends().map(|end| end.map_or(0, |place| place.position)));
         let shards = world.shards;
@@ -225,8 +253,9 @@ impl Protocol {
             };
             let before = log.first;
             log.trim(floor.unwrap_or(0));
-            let passes =
-                |shard: usize| readings.is_some_and(|readings| readings[shard][partition].position < log.first);
+            // What has expired there is nobody's to keep.
+            let removes = |stored: Place| (stored.position..log.first).any(|position| log.gone & bit(position) == 0);
+            let passes = |shard: usize| readings.is_some_and(|readings| removes(readings[shard][partition]));
             world.broken.kept |= log.first > before && (0..self.bounds.shards()).any(passes);
         }
     }

@@ -1,7 +1,8 @@
 //! When each step can happen.
 
 use crate::{
-    bounds::{Bounds, SHARDS, Variant},
+    bounds::{Bounds, PARTITIONS, SHARDS, Variant},
+    journal::Place,
     lane::{Lane, Phase},
     model::Protocol,
     reader::Reader,
@@ -12,13 +13,18 @@ use crate::{
 
 /// Lists everything that can happen in a world.
 pub(crate) fn all(model: &Protocol, world: &World, steps: &mut Vec<Step>) {
-    let Bounds { writers, partitions, messages, losses, .. } = model.bounds;
+    let Bounds { writers, partitions, messages, losses, expiries, .. } = model.bounds;
+    let expired: u32 = world.logs.iter().map(|log| log.gone.count_ones()).sum();
     for (partition, log) in world.logs.iter().enumerate().take(partitions) {
         if log.last < messages[partition] {
             steps.extend((0..SHARDS).map(|shard| Step::Publish { partition, shard }));
         }
         if partition < losses && log.lost_after.is_none() {
             steps.extend((log.first - 1..log.last).map(|after| Step::Lose { partition, after }));
+        }
+        if expired < expiries {
+            let there = (log.first..=log.last).filter(|position| !log.lacks(*position));
+            steps.extend(there.map(|position| Step::Expire { partition, position }));
         }
     }
     for writer in 0..writers {
@@ -33,6 +39,7 @@ pub(crate) fn all(model: &Protocol, world: &World, steps: &mut Vec<Step>) {
         }
     }
     of_shards(model, world, steps);
+    accepting(model, world, steps);
     trimming(model, world, steps);
 }
 
@@ -119,6 +126,29 @@ fn of_shards(model: &Protocol, world: &World, steps: &mut Vec<Step>) {
         if set_backs < model.bounds.set_backs && shard.copy != shard.disk {
             steps.extend([Step::Copy(index), Step::SetBack(index)]);
         }
+    }
+}
+
+fn accepting(model: &Protocol, world: &World, steps: &mut Vec<Step>) {
+    if model.bounds.expiries == 0 {
+        return;
+    }
+    let stored = |shard: usize| world.shards[shard].disk.stored;
+    let accepted = |stored: [[Place; PARTITIONS]; SHARDS]| {
+        let mut logs = world.logs;
+        for (partition, log) in logs.iter_mut().enumerate() {
+            log.accept(stored.map(|stored| stored[partition]), model.variant);
+        }
+        logs
+    };
+    let now = accepted(std::array::from_fn(stored)) != world.logs;
+    for shard in 0..model.bounds.shards() {
+        if now && world.accepting.reading != Some((shard, stored(shard))) {
+            steps.push(Step::LossRead(shard));
+        }
+    }
+    if world.accepting.reading.is_some() {
+        steps.push(Step::Accept);
     }
 }
 

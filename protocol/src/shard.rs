@@ -3,7 +3,7 @@
 
 use crate::{
     bounds::{PARTITIONS, Variant},
-    journal::{Log, Messages, Place},
+    journal::{Log, Messages, Place, real},
     work::Batch,
 };
 
@@ -50,7 +50,7 @@ impl Disk {
     pub(crate) fn is_linked(&self, before: &Self, logs: &[Log; PARTITIONS]) -> bool {
         (0..PARTITIONS).all(|partition| {
             let (from, to) = (before.stored[partition], self.stored[partition]);
-            from.position <= to.position && from.message() & !logs[partition].history(to) == 0
+            from.position <= to.position && real(from.message()) & !logs[partition].history(to) == 0
         })
     }
 
@@ -61,10 +61,11 @@ impl Disk {
     }
 
     /// Whether one transaction that led from `before` to here put in every one of this shard's rows
-    /// that its positions passed.
+    /// that its positions passed, but for those that were named as lost for it.
     pub(crate) fn is_whole(&self, before: &Self, logs: &[Log; PARTITIONS], shard: usize) -> bool {
         (0..PARTITIONS).all(|partition| {
-            let due = logs[partition].routed[shard] & self.passed(before, partition, logs);
+            let passed = self.passed(before, partition, logs) & !logs[partition].named[shard];
+            let due = logs[partition].routed[shard] & passed;
             due & !self.added(before, partition) == 0
         })
     }

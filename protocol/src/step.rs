@@ -19,6 +19,17 @@ pub enum Step {
         /// The last position that is left.
         after: Position,
     },
+    /// A message expires, or is deleted.
+    Expire {
+        /// Of what.
+        partition: usize,
+        /// Where it stands.
+        position: Position,
+    },
+    /// Whoever is to accept what is lost reads this shard's stored positions.
+    LossRead(usize),
+    /// They read the other shard's stored positions, and the record gets what each shard may pass.
+    Accept,
     /// A writer is killed and starts again. Its transactions at the shards end with it.
     Crash(usize),
     /// The group takes a partition from a writer.

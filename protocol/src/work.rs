@@ -3,7 +3,7 @@
 
 use crate::{
     bounds::{PARTITIONS, Variant},
-    journal::{Messages, Place, UNKNOWN, span},
+    journal::{LOST, Messages, Place, Position, UNKNOWN, span},
 };
 
 /// A contiguous range of one partition, and what of it is one shard's. Empty where it has no
@@ -62,9 +62,18 @@ impl Range {
         self.messages == 0
     }
 
-    /// Whether the history that was read has this place, as far as the range tells.
+    /// Whether the history that was read has this place, as far as the range tells. Where it passed
+    /// the position as lost, nothing can be compared, and somebody has accepted that.
     fn has(&self, stored: Place) -> bool {
-        stored == self.after || stored.position > self.last.position || self.messages & stored.message() != 0
+        let passed = Place { stamp: LOST, ..stored };
+        let is_after = stored == self.after || passed == self.after;
+        is_after || stored.position > self.last.position || self.messages & (stored.message() | passed.message()) != 0
+    }
+
+    /// The positions behind `after` that were passed as lost.
+    pub(crate) fn lost_behind(&self, after: Position) -> Messages {
+        let behind = span(after, self.last.position) & 0xff;
+        self.messages >> (8 * LOST) & behind
     }
 
     fn prepare(&self, stored: Place) -> Option<Advance> {

@@ -4,7 +4,7 @@ use std::hash::{Hash, Hasher};
 
 use crate::{
     bounds::{Bounds, PARTITIONS, SHARDS, WRITERS},
-    journal::Log,
+    journal::{Log, Place},
     shard::{Disk, Shard},
     trimmer::Trimmer,
     writer::Writer,
@@ -32,6 +32,8 @@ pub struct World {
     pub(crate) shards: [Shard; SHARDS],
     pub(crate) writers: [Writer; WRITERS],
     pub(crate) trimmer: Trimmer,
+    /// Whoever accepts a loss: it reads the shards as the trimmer does.
+    pub(crate) accepting: Trimmer,
     pub(crate) broken: Broken,
     /// The same in every state of an instance; it says which worlds differ only in names.
     lanes: [usize; WRITERS],
@@ -45,6 +47,7 @@ impl World {
             shards: [Shard::default(); SHARDS],
             writers: [Writer::new(bounds.partitions); WRITERS],
             trimmer: Trimmer::default(),
+            accepting: Trimmer::default(),
             broken: Broken::default(),
         }
     }
@@ -58,9 +61,21 @@ impl World {
         self.shards[shard].disk = disk;
     }
 
-    /// Whether a shard needs a message that the journal no longer holds.
+    /// Whether a shard needs a message that the journal no longer holds, or stands where nobody can
+    /// see which history it has read.
+    pub(crate) fn needs_gone(&self, shard: usize) -> bool {
+        let stored = self.shards[shard].disk.stored;
+        let needs = |(log, stored): (&Log, Place)| log.has_trimmed(stored) || log.lost_behind(stored.position) != 0;
+        self.logs.iter().zip(stored).any(needs)
+    }
+
+    /// Whether a shard needs a message that the journal no longer holds, and that was not named as
+    /// lost for it.
     pub(crate) fn is_cut_off(&self, shard: usize) -> bool {
-        self.logs.iter().zip(self.shards[shard].disk.stored).any(|(log, stored)| log.has_trimmed(stored))
+        self.logs
+            .iter()
+            .zip(self.shards[shard].disk.stored)
+            .any(|(log, stored)| log.is_unseen(stored) || log.lost_behind(stored.position) & !log.accepted[shard] != 0)
     }
 
     /// Whether what a shard has stored of a partition is not of the journal's history any more.
@@ -74,9 +89,15 @@ impl World {
             return self;
         }
         self.shards.swap(0, 1);
-        self.logs.iter_mut().for_each(|log| log.routed.swap(0, 1));
+        for log in &mut self.logs {
+            log.routed.swap(0, 1);
+            log.accepted.swap(0, 1);
+            log.named.swap(0, 1);
+        }
         self.writers.iter_mut().for_each(|writer| writer.lanes.swap(0, 1));
-        self.trimmer.reading = self.trimmer.reading.map(|(shard, stored)| (1 - shard, stored));
+        for reader in [&mut self.trimmer, &mut self.accepting] {
+            reader.reading = reader.reading.map(|(shard, stored)| (1 - shard, stored));
+        }
         self
     }
 
@@ -94,8 +115,8 @@ impl Hash for World {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let one = self.with_writers_in_order();
         let other = self.mirrored().with_writers_in_order();
-        let World { logs, shards, writers, trimmer, broken, lanes: _ } = one.min(other);
-        (logs, shards, writers, trimmer, broken).hash(state);
+        let World { logs, shards, writers, trimmer, accepting, broken, lanes: _ } = one.min(other);
+        (logs, shards, writers, trimmer, accepting, broken).hash(state);
     }
 }
 
@@ -104,8 +125,6 @@ mod tests {
     use std::hash::DefaultHasher;
 
     use super::*;
-    use crate::journal::Place;
-
     const BOUNDS: Bounds = Bounds {
         writers: 2,
         lanes: [2, 2],
@@ -117,6 +136,7 @@ mod tests {
         trim: false,
         assignments: false,
         losses: 0,
+        expiries: 0,
         slow_starts: false,
         joins: true,
     };

@@ -80,7 +80,7 @@ impl Writer {
             self.release(partition, variant);
             return;
         }
-        if log.has_trimmed(after) {
+        if log.is_unseen(after) {
             self.readers[partition] = Reader::Waiting;
             return;
         }
@@ -99,25 +99,34 @@ impl Writer {
     /// last one is gone.
     pub(crate) fn is_due(&self, partition: usize, log: &Log) -> bool {
         let end = self.ends()[partition];
-        end.is_some_and(|place| log.deliver(place.position + 1).is_some() || log.has_parted(place))
+        end.is_some_and(|place| place.position < log.last || log.has_parted(place))
     }
 
     /// A partition's reader gives every lane its share of the next message. Where the journal does
     /// not hold its last one, the partition is refused; where the next one is trimmed, the reader
-    /// asks the shards again where to start.
+    /// asks the shards again where to start. The partition is refused also where the next one
+    /// expired, and nobody has accepted that.
     pub(crate) fn read(&mut self, partition: usize, log: &Log, variant: Variant) {
         let Reader::At { place, quiet } = self.readers[partition] else { return };
         if !quiet && log.has_parted(place) {
             self.release(partition, variant);
             return;
         }
-        let Some(found) = log.deliver(place.position + 1) else { return };
-        let gone = found.position != place.position + 1 || log.has_trimmed(place);
-        if gone && variant != Variant::NoContiguityCheck {
-            self.readers[partition] = Reader::Waiting;
-            self.lanes.iter_mut().for_each(Lane::go_behind);
+        if place.position >= log.last {
             return;
         }
+        let next = log.next(place.position, variant);
+        let follows = next.is_some_and(|found| found.position == place.position + 1) && !log.is_unseen(place);
+        let found = next.filter(|_| follows || variant == Variant::NoContiguityCheck);
+        let Some(found) = found else {
+            if place.position + 1 >= log.first {
+                self.release(partition, variant);
+            } else {
+                self.readers[partition] = Reader::Waiting;
+                self.lanes.iter_mut().for_each(Lane::go_behind);
+            }
+            return;
+        };
         self.readers[partition] = Reader::At { place: found, quiet: false };
         for (lane, routed) in self.lanes.iter_mut().zip(log.routed) {
             if lane.fed[partition] {

@@ -19,6 +19,7 @@ const TWO_BY_TWO: Bounds = Bounds {
     trim: true,
     assignments: false,
     losses: 0,
+    expiries: 0,
     slow_starts: false,
     joins: true,
 };
@@ -172,4 +173,25 @@ fn a_partition_that_lost_its_end_is_refused_and_the_other_goes_on() {
         ..TWO_BY_TWO
     };
     search_all("one partition of two loses its end", bounds, &happens);
+}
+
+#[test]
+fn one_writer_of_two_shards_of_a_journal_whose_loss_is_accepted() {
+    let happens = [invariants::DRAINED, invariants::STOPPED, invariants::ACCEPTED, invariants::UNNAMED];
+    let bounds = Bounds { writers: 1, lanes: [2, 0], messages: [2, 0], expiries: 1, trim: false, ..TWO_BY_TWO };
+    search_all("one writer of two shards of a journal whose loss is accepted", bounds, &happens);
+}
+
+#[test]
+fn two_writers_of_a_journal_whose_loss_is_accepted() {
+    let happens = [invariants::DRAINED, invariants::STOPPED, invariants::ACCEPTED];
+    let bounds = Bounds { lanes: [1, 1], messages: [1, 0], expiries: 1, trim: false, ..TWO_BY_TWO };
+    search_all("two writers of a journal whose loss is accepted", bounds, &happens);
+}
+
+#[test]
+fn one_writer_of_a_journal_that_is_trimmed_and_of_which_much_is_lost_and_accepted() {
+    let happens = [invariants::DRAINED, invariants::STOPPED, invariants::ACCEPTED];
+    let bounds = Bounds { writers: 1, lanes: [1, 0], messages: [3, 0], expiries: 2, set_backs: 0, ..TWO_BY_TWO };
+    search_all("one writer of a journal that is trimmed and of which much is lost and accepted", bounds, &happens);
 }

@@ -17,6 +17,7 @@ const OVERLAP: Bounds = Bounds {
     trim: true,
     assignments: false,
     losses: 0,
+    expiries: 0,
     slow_starts: false,
     joins: true,
 };
@@ -182,6 +183,31 @@ fn a_place_whose_message_is_trimmed_taken_for_one_that_the_journal_holds_is_foun
 fn an_unknown_stamp_taken_for_any_stamp_is_found() {
     let bounds = Bounds { set_backs: 1, orphans: true, trim: true, ..LOSS };
     counterexample(Variant::UnknownFitsAll, bounds, invariants::LINKED);
+}
+
+/// One writer of two shards, of whose journal a message expires.
+const EXPIRY: Bounds = Bounds { messages: [2, 0], published: true, trim: false, expiries: 1, ..ALONE };
+
+#[test]
+fn a_loss_that_was_accepted_for_one_shard_and_is_passed_by_every_shard_is_found() {
+    let steps = counterexample(Variant::PassesForAll, EXPIRY, invariants::WHOLE);
+    assert!(steps.iter().any(|step| matches!(step, Step::SetBack(_))), "the other shard had stored it");
+    counterexample(Variant::PassesForAll, EXPIRY, invariants::ONCE);
+}
+
+#[test]
+fn accepting_what_the_journal_still_has_is_found() {
+    counterexample(Variant::AcceptsHeld, EXPIRY, invariants::WHOLE);
+}
+
+#[test]
+fn accepting_the_first_message_that_is_left_is_found() {
+    counterexample(Variant::AcceptsBeyond, EXPIRY, invariants::WHOLE);
+}
+
+#[test]
+fn shards_that_are_moved_on_without_a_compare_are_found() {
+    counterexample(Variant::MovesUncompared, EXPIRY, invariants::LINKED);
 }
 
 /// Wrong in one point, but kept harmless by another. The search has to find nothing.

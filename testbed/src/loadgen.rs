@@ -35,6 +35,12 @@ pub struct Verified {
     pub shards: Vec<VerifiedShard>,
     /// The first wrong events and rows of each kind.
     pub wrong: Vec<Wrong>,
+    /// What the journal no longer has, and somebody has accepted as lost.
+    #[serde(default)]
+    pub losses: Vec<serde_json::Value>,
+    /// What shards lack and the journal no longer has, and nobody has accepted.
+    #[serde(default)]
+    pub lacking: Vec<serde_json::Value>,
 }
 
 /// An event or row that is not as it should be.

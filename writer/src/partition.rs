@@ -102,10 +102,10 @@ impl PartitionReader {
     async fn start(&self) -> Result<Place, ReadError> {
         let patient_until = Instant::now() + self.config().start_patience();
         loop {
-            let mut lanes = self.lanes.all();
-            Arc::make_mut(&mut lanes).retain(|lane| !lane.has_stopped());
-            let stored: Vec<_> = lanes.iter().map(|lane| self.stored(lane)).collect();
-            let all_known = stored.iter().all(Option::is_some);
+            let lanes = self.lanes.all();
+            // Nobody waits for a lane that has stopped; it begins behind, if it goes on again.
+            let stored: Vec<_> = lanes.iter().map(|lane| self.stored(lane).filter(|_| !lane.has_stopped())).collect();
+            let all_known = lanes.iter().zip(&stored).all(|(lane, stored)| stored.is_some() || lane.has_stopped());
             let some_known = stored.iter().any(Option::is_some);
             // There may be shards that nobody has named yet: all that the journal holds is read, until each has been met.
             if self.lanes.context().names_shards_late {
@@ -168,7 +168,7 @@ impl PartitionReader {
         let Some(beginning) = begin(&positions, least) else { return Ok(None) };
         // The journal's own stamp: a shard's may be one that a repair accepts.
         let position = beginning.from.previous();
-        let stamp = self.journal().stamp(position).await.map_err(|e| ReadError::Interrupted(e.into()))?;
+        let stamp = self.journal().stamp_as_read(position).await.map_err(|e| ReadError::Interrupted(e.into()))?;
         Ok(Some((Place { position, stamp: stamp.unwrap_or(0) }, beginning)))
     }
 

@@ -15,7 +15,7 @@ impl Journal {
     pub async fn last_until(&self, partition: Partition, moment: i64) -> Result<Position, JournalError> {
         let bounds = self.bounds(partition).await?;
         let later = search::first_since(bounds.first, bounds.last.next(), moment.saturating_add(1), async |position| {
-            let stamp = self.stamp(position).await?;
+            let stamp = self.stamp_at_least(position).await?;
             let gone = || JournalError::new("date a message", format!("{position:?} is gone; try again"));
             stamp.ok_or_else(gone).map(Some)
         });

@@ -142,7 +142,10 @@ mod tests {
             way: Way::Fill,
             finished: end.map(finished),
         };
-        Repairs { record: RepairRecord { repairs: list.iter().map(repair).collect() }, void: Vec::new() }
+        Repairs {
+            record: RepairRecord { repairs: list.iter().map(repair).collect(), ..RepairRecord::default() },
+            void: Vec::new(),
+        }
     }
 
     fn ranges(repairs: &Repairs, shard: &str, stored: u64, stamp: i64) -> Result<Vec<(u64, u64)>, Unrepaired> {
@@ -216,6 +219,7 @@ mod tests {
                 way: Way::Jump { from: at(5), to: at(9) },
                 finished: Some(finished(10)),
             }],
+            ..RepairRecord::default()
         };
         let jumped = Repairs { record, void: Vec::new() };
         assert_eq!(ranges(&jumped, "a", 10, 10), Ok(vec![]));

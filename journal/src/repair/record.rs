@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use sluice_model::Position;
 
+use super::AcceptedLoss;
+
 /// One partition's entry: every repair that still matters, the oldest first. Only the last one may be at work; one before it that was not
 /// finished was given up, and is remembered as it may have left copies.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -10,6 +12,9 @@ use sluice_model::Position;
 pub struct RepairRecord {
     /// The repairs.
     pub repairs: Vec<Repair>,
+    /// Losses that somebody has accepted, the oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub accepted: Vec<AcceptedLoss>,
 }
 
 /// One repair of one partition.

@@ -3,7 +3,7 @@
 use sluice_model::{Partition, Place, Position};
 
 use super::{Finished, LeftOut, Repairs};
-use crate::{Journal, JournalError, ReadError};
+use crate::{Bounds, Journal, JournalError, ReadError, lookup};
 
 /// How a shard's stored position and its stamp stand to the journal as it is now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub enum Standing {
         /// That one's stamp.
         found: i64,
     },
+    /// The message there is gone from the middle of the partition, and nobody has accepted that.
+    Gone,
 }
 
 impl Standing {
@@ -52,8 +54,8 @@ impl Repairs {
 }
 
 impl Journal {
-    /// Compares a stored position with the journal, whatever was repaired: `Sound`, `Beyond` or `Replaced`. The streams' leaders are
-    /// asked, as a copy may lag.
+    /// Compares a stored position with the journal, whatever was repaired: `Sound`, `Beyond`,
+    /// `Replaced` or `Gone`. The streams' leaders are asked, as a copy may lag.
     ///
     /// # Errors
     /// Where JetStream does not answer.
@@ -64,8 +66,19 @@ impl Journal {
             Some(found) => return Ok(Standing::Replaced { found }),
             None => {}
         }
-        let last = self.bounds(stored.partition()).await?.last;
-        Ok(if stored <= last { Standing::Sound } else { Standing::Beyond { last } })
+        let Bounds { first, last, .. } = self.bounds(stored.partition()).await?;
+        if stored > last {
+            return Ok(Standing::Beyond { last });
+        }
+        if stamp == 0 || stored < first || lookup::hole(self, stored).await?.is_none() {
+            return Ok(Standing::Sound);
+        }
+        Ok(match self.gone_at(stored).await? {
+            // What stood there was stored before what stood behind it.
+            Some(gone) if stamp <= gone.stamp => Standing::Sound,
+            Some(gone) => Standing::Replaced { found: gone.stamp },
+            None => Standing::Gone,
+        })
     }
 
     /// How a shard stands that has stored this.
@@ -115,7 +128,8 @@ impl Journal {
         // Trimmed means: every shard has gone beyond it.
         Ok(match self.stamp(finished.end).await? {
             Some(found) => found == finished.stamp,
-            None => finished.end < self.bounds(finished.end.partition()).await?.first,
+            None if finished.end < self.bounds(finished.end.partition()).await?.first => true,
+            None => self.gone_at(finished.end).await?.is_some(),
         })
     }
 }

@@ -5,7 +5,10 @@ use std::{
     hash::{BuildHasher, RandomState},
 };
 
-use sluice_journal::{Message, repair::Origin};
+use sluice_journal::{
+    Message,
+    repair::{Gone, Origin},
+};
 use sluice_model::Position;
 
 /// Rows of a shard that are older than a repair: the journal lost their events, and may have given their positions again.
@@ -20,6 +23,8 @@ struct Range {
 #[derive(Debug, Default)]
 pub struct Repaired {
     ranges: Vec<Range>,
+    /// What the journal no longer has, and was accepted as lost: rows of it are nobody's to judge.
+    gone: Vec<Gone>,
     hasher: RandomState,
     /// Stamp and digest of each message that stands in a range.
     given_again: HashMap<Position, (i64, u64)>,
@@ -31,6 +36,11 @@ impl Repaired {
         self.ranges.push(Range { shard, cut, stored });
     }
 
+    /// Notes that the journal no longer has a range, and that somebody has accepted that.
+    pub fn gone(&mut self, gone: Gone) {
+        self.gone.push(gone);
+    }
+
     /// Before the journal is read again from its beginning.
     pub fn begin_again(&mut self) {
         self.given_again.clear();
@@ -38,7 +48,9 @@ impl Repaired {
 
     /// Whether the rows of a shard at this position are of events that the journal lost.
     pub fn covers(&self, shard: usize, position: Position) -> bool {
-        self.ranges.iter().any(|range| range.shard == shard && range.cut < position && position <= range.stored)
+        let is_gone = self.gone.iter().any(|gone| gone.covers(position));
+        is_gone
+            || self.ranges.iter().any(|range| range.shard == shard && range.cut < position && position <= range.stored)
     }
 
     /// Whether the position was given twice to anybody's knowledge.

@@ -8,6 +8,7 @@ use super::{
     claims::ClaimsReport,
     drain::{Behind, Outcome},
     findings::{Findings, ShardFindings, Wrong},
+    losses::{Lacking, Loss},
 };
 
 /// What the check found.
@@ -32,6 +33,14 @@ pub struct Report {
     pub wrong: Vec<Wrong>,
     /// The shards that had not stored everything in time.
     pub behind: Vec<Behind>,
+    /// What the journal no longer has, and somebody has accepted as lost. Not there if there is
+    /// nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub losses: Vec<Loss>,
+    /// What shards lack, and the journal no longer has, and nobody has accepted. Not there if there
+    /// is nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lacking: Vec<Lacking>,
     /// What was found of the runs' own accounts. Not there if none was given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub account: Option<ClaimsReport>,
@@ -54,10 +63,18 @@ impl Report {
             shards: findings.shards,
             wrong: findings.wrong,
             behind: outcome.behind.clone(),
+            losses: Vec::new(),
+            lacking: Vec::new(),
             account: None,
             outcome,
             list: findings.list,
         }
+    }
+
+    /// Adds what shards lack and the journal no longer has.
+    pub fn judge_by_lacking(&mut self, lacking: Vec<Lacking>) {
+        self.ok &= lacking.is_empty();
+        self.lacking = lacking;
     }
 
     /// Adds what was found of the runs' own accounts.
@@ -85,9 +102,12 @@ impl Report {
         let before_repair: u64 = self.shards.iter().map(|shard| shard.before_repair).sum();
         if before_repair > 0 {
             lines.push(format!(
-                "{before_repair} rows are from before a repair: the journal lost their events, so nothing can be said of them"
+                "{before_repair} rows are from before a repair, or of what was accepted as lost: the journal lost their events, so \
+                 nothing can be said of them"
             ));
         }
+        lines.extend(self.losses.iter().map(|loss| loss.line().to_owned()));
+        lines.extend(self.lacking.iter().map(Lacking::line));
         if self.homeless > 0 {
             lines.push(format!("{} events have neither a shard nor a dead letter", self.homeless));
         }

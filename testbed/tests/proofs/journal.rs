@@ -3,7 +3,10 @@
 use std::{path::Path, time::Duration};
 
 use sluice_journal::{
-    Ask, Journal, OpenError, PublishError, Publisher, ReadError, Settings, publish::max_message_bytes, subject,
+    Ask, Journal, OpenError, PublishError, Publisher, ReadError, Settings, Verified,
+    publish::max_message_bytes,
+    repair::{AcceptedLoss, Gone},
+    subject,
 };
 use sluice_model::{CustomerId, MessageBuilder, Partition, PartitionCount, Person, Place, Position, message::decode};
 use sluice_testbed::{Process, nats_server::NatsServer};
@@ -241,6 +244,89 @@ async fn a_position_that_is_gone_or_never_was_is_an_error_and_not_a_silent_skip(
     let error = journal.verify(Place { position: end.next(), stamp }).await.unwrap_err();
     assert!(matches!(error, ReadError::Beyond { .. }), "{error}");
     journal.verify(Place { position: first, stamp }).await.unwrap();
+}
+
+/// The positions of a chunk, as numbers of their partition, and whether each is lost.
+async fn chunk(reader: &mut sluice_journal::Reader, max: usize) -> Vec<(u64, bool)> {
+    let chunk = reader.next_chunk(max).await.unwrap();
+    assert!(chunk.iter().all(|message| !message.lost || message.is_filler()));
+    let before = Position::before_first(Partition::new(0)).get();
+    chunk.iter().map(|message| (message.position.get() - before, message.lost)).collect()
+}
+
+#[tokio::test]
+async fn a_reader_passes_exactly_what_was_accepted_as_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, client) = server(folder.path(), 1).await;
+    let journal = Journal::open(client.clone(), &settings(1)).await.unwrap();
+    let publisher = Publisher::start(&journal, Duration::from_secs(10)).await.unwrap();
+    // 1 a, 2 b, 3 b, 4 a, 5 c, 6 a, 7 d
+    for name in ["a", "b", "b", "a", "c", "a", "d"] {
+        publisher.publish(&customer(name), one_person(name), Ask::default()).await.unwrap();
+    }
+    let partition = Partition::new(0);
+    let at = |n: u64| Position::new(Position::before_first(partition).get() + n).unwrap();
+    let mut places = Vec::new();
+    for n in 1..=7 {
+        places.push(Place { position: at(n), stamp: journal.stamp(at(n)).await.unwrap().unwrap() });
+    }
+    let stream = async_nats::jetstream::new(client).get_stream(subject::stream_name(partition)).await.unwrap();
+    let purge = async |name| {
+        stream.purge().filter(subject::create(journal.partitions(), &customer(name))).await.unwrap();
+    };
+    purge("b").await;
+    purge("c").await;
+    assert_eq!(journal.holes(partition).await.unwrap(), [(at(1), at(3)), (at(4), at(5))]);
+    let mut reader = journal.read(at(0).into()).await.unwrap();
+    assert_eq!(chunk(&mut reader, 10).await, [(1, false)], "what is there comes before the error");
+    let error = reader.next_chunk(10).await.unwrap_err();
+    assert!(matches!(error, ReadError::Gap { wanted, .. } if wanted == at(2)) && !error.is_transient(), "{error}");
+    let error = journal.verify(places[2]).await.unwrap_err();
+    assert!(matches!(error, ReadError::Gone { position } if position == at(3)), "{error}");
+
+    let accept = async |after: u64, through: u64| {
+        let stamp = journal.stamp_behind(at(through)).await.unwrap().unwrap();
+        let gone = vec![Gone { after: at(after), through: at(through), stamp }];
+        let shards = [("s1".to_owned(), Some(at(1)))].into();
+        let loss = AcceptedLoss { gone, shards, at: 0, by: "a test".to_owned() };
+        journal.accept_loss(partition, &loss).await.unwrap();
+    };
+    accept(1, 3).await;
+    let mut reader = journal.read(at(0).into()).await.unwrap();
+    assert_eq!(chunk(&mut reader, 2).await, [(1, false)]);
+    assert_eq!(chunk(&mut reader, 1).await, [(2, true)], "never more than was asked for");
+    assert_eq!(chunk(&mut reader, 10).await, [(3, true), (4, false)]);
+    let error = reader.next_chunk(10).await.unwrap_err();
+    assert!(matches!(error, ReadError::Gap { wanted, .. } if wanted == at(5)), "nobody has accepted that: {error}");
+    // A shard may stand at a lost position: with the stamp that its message had, or the one that
+    // readers give.
+    let passed = Place { position: at(3), stamp: places[3].stamp };
+    assert_eq!(journal.verify(places[2]).await.unwrap(), Verified::Repaired);
+    assert_eq!(journal.verify(passed).await.unwrap(), Verified::Held);
+    let later = Place { stamp: places[3].stamp + 1, ..passed };
+    assert!(matches!(journal.verify(later).await.unwrap_err(), ReadError::Replaced { .. }));
+    assert_eq!(chunk(&mut journal.read(passed).await.unwrap(), 10).await, [(4, false)]);
+
+    // The end of the stream is gone: nothing stands behind it, so something is put there.
+    accept(4, 5).await;
+    purge("d").await;
+    assert_eq!(journal.bounds(partition).await.unwrap().last, at(7));
+    accept(6, 7).await;
+    let mut reader = journal.read(places[3]).await.unwrap();
+    assert_eq!(chunk(&mut reader, 1).await, [(5, true)]);
+    assert_eq!(chunk(&mut reader, 10).await, [(6, false)]);
+    assert_eq!(chunk(&mut reader, 10).await, [(7, true), (8, false)]);
+    // All of it is purged: a reader that has only what was accepted goes on, and any other does
+    // not.
+    stream.purge().await.unwrap();
+    let error = journal.read(places[5]).await.err().unwrap();
+    assert!(matches!(error, ReadError::Trimmed { wanted, .. } if wanted == at(7)), "8 is gone as well: {error}");
+    accept(6, 8).await;
+    let mut reader = journal.read(places[5]).await.unwrap();
+    let all = [chunk(&mut reader, 2).await, chunk(&mut reader, 1).await].concat();
+    assert_eq!(all, [(7, true), (8, true), (9, false)]);
+    let error = journal.read(places[0]).await.err().unwrap();
+    assert!(matches!(error, ReadError::Trimmed { wanted, .. } if wanted == at(2)), "4 and 6 are gone as well: {error}");
 }
 
 #[tokio::test]

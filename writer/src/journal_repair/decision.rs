@@ -5,6 +5,7 @@ use sluice_model::Partition;
 
 use super::{
     look::{Look, Reading},
+    loss::Loss,
     plan::{Plan, Work, plan},
 };
 
@@ -17,8 +18,13 @@ pub struct Decision {
     pub shut: Vec<Partition>,
     /// Shards of another journal, and that one's id.
     pub foreign: Vec<(String, String)>,
+    /// What is gone for good, and was not accepted.
+    pub losses: Vec<(Partition, Loss)>,
     /// Why it cannot be done. Then nothing is.
     pub refused: Vec<String>,
+    /// Shards that cannot be read. Then nothing is repaired; what is lost may be accepted for the
+    /// others.
+    pub away: Vec<String>,
 }
 
 /// Which journal this is, and what the caller allows.
@@ -52,15 +58,21 @@ impl Decision {
         if readings.is_empty() {
             decision.refused.push("no shard is registered: there is nobody who could have stored anything".to_owned());
         }
+        let unread = readings.iter().filter(|reading| reading.said.is_err());
+        let unread: Vec<String> = unread.map(|reading| reading.shard.clone()).collect();
         for look in looks {
-            let Look { partition, bounds, record, seen, last_stamp, shut } = look;
+            let Look { partition, bounds, record, seen, last_stamp, shut, .. } = look;
             // One that is about to jump may be shut by somebody who is at it just now.
             let jumping = record.unfinished().is_some_and(|repair| matches!(repair.way, Way::Jump { .. }));
             if *shut && !jumping {
                 decision.shut.push(*partition);
             }
             match plan(bounds, seen, record, *last_stamp, terms.max_fillers) {
-                Plan::Nothing => {}
+                Plan::Nothing => {
+                    // What is repaired comes first: that may give shards other positions.
+                    let loss = Loss::of(look.kept(), seen, &unread);
+                    decision.losses.extend(loss.map(|loss| (*partition, loss)));
+                }
                 Plan::Repair(work) => decision.works.push((*partition, work)),
                 Plan::Refused(refused) => decision.refused.push(format!("partition {partition}: {refused}")),
             }
@@ -76,7 +88,7 @@ impl Decision {
                 let refused = format!(
                     "shard {shard} cannot be read ({why}); it may have stored more than all others, so it has to be up"
                 );
-                return self.refused.push(refused);
+                return self.away.push(refused);
             }
         };
         let rows = said.stored.len();
@@ -102,7 +114,27 @@ impl Decision {
 
     /// Whether all is well.
     pub fn is_nothing(&self) -> bool {
-        self.works.is_empty() && self.shut.is_empty() && self.foreign.is_empty() && self.refused.is_empty()
+        !self.has_work() && self.losses.is_empty() && !self.is_refused()
+    }
+
+    /// Whether anything has to be repaired.
+    pub fn has_work(&self) -> bool {
+        !(self.works.is_empty() && self.shut.is_empty() && self.foreign.is_empty())
+    }
+
+    /// Whether that may be done now.
+    pub fn may_work(&self) -> bool {
+        self.has_work() && !self.is_refused()
+    }
+
+    /// Whether something has to be put right before anything is repaired.
+    pub fn is_refused(&self) -> bool {
+        !(self.refused.is_empty() && self.away.is_empty())
+    }
+
+    /// Whether what is lost may be accepted now: nothing has to be repaired first.
+    pub fn may_accept(&self) -> bool {
+        !self.has_work() && self.refused.is_empty() && !self.losses.is_empty()
     }
 }
 
@@ -139,7 +171,8 @@ mod tests {
     #[test]
     fn a_shard_that_cannot_be_read_is_named_and_nothing_is_done() {
         let decision = decide(&[reading("a", Ok(("new", 4))), reading("b", Err("down"))], &[]);
-        assert!(decision.refused.len() == 1 && decision.refused[0].contains("shard b cannot be read (down)"));
+        assert!(decision.away.len() == 1 && decision.away[0].contains("shard b cannot be read (down)"));
+        assert!(decision.is_refused() && !decision.is_nothing() && !decision.may_accept());
         assert!(decide(&[reading("a", Ok(("new", 4)))], &[]).is_nothing());
         assert!(decide(&[], &[]).refused[0].contains("no shard is registered"));
     }

@@ -9,13 +9,13 @@ use anyhow::Context;
 use futures::{StreamExt, TryStreamExt};
 use sluice_directory::{Client, ShardEntry};
 use sluice_journal::{
-    Bounds, Journal,
+    Bounds, Journal, TrimRecord,
     repair::{RepairRecord, Standing},
 };
 use sluice_model::{Partition, Position};
 use sluice_shard::{Identity, Shard, ShardAddress, StoredPosition, journal_of};
 
-use super::plan::Seen;
+use super::{loss::Kept, plan::Seen};
 
 /// Shards and partitions looked at side by side.
 const ABREAST: usize = 16;
@@ -48,8 +48,12 @@ pub struct Look {
     pub bounds: Bounds,
     /// When its last message was stored, if it holds any.
     pub last_stamp: Option<i64>,
-    /// What was repaired before.
+    /// What was repaired before; of the losses that were accepted those that the journal bears out.
     pub record: RepairRecord,
+    /// The least position that a shard may have stored.
+    pub least: Position,
+    /// What is gone behind the first position.
+    pub holes: Vec<(Position, Position)>,
     /// A repair that shut it for events did not open it again.
     pub shut: bool,
     /// Every shard that says anything.
@@ -89,11 +93,17 @@ async fn ask(shard: &str, address: &ShardAddress) -> anyhow::Result<Said> {
 /// # Errors
 /// Where NATS does not answer.
 pub async fn looks(journal: &Journal, readings: &[Reading]) -> anyhow::Result<Vec<Look>> {
-    let looks = journal.partitions().all().map(|partition| look(journal, partition, readings));
+    let (trimmed, _) = journal.trim_ledger().await?.load().await?;
+    let looks = journal.partitions().all().map(|partition| look(journal, partition, readings, &trimmed));
     futures::stream::iter(looks).buffered(ABREAST).try_collect().await
 }
 
-async fn look(journal: &Journal, partition: Partition, readings: &[Reading]) -> anyhow::Result<Look> {
+async fn look(
+    journal: &Journal,
+    partition: Partition,
+    readings: &[Reading],
+    trimmed: &TrimRecord,
+) -> anyhow::Result<Look> {
     // In this order: who shuts a partition notes the intent first, and opens it before the intent is done.
     let shut = journal.is_shut(partition).await?;
     let repairs = journal.held_repairs(partition).await?;
@@ -119,5 +129,28 @@ async fn look(journal: &Journal, partition: Partition, readings: &[Reading]) -> 
     // After the shards: what they have stored is in it, or lost.
     let bounds = journal.bounds(partition).await?;
     let last_stamp = if bounds.messages > 0 { journal.stamp(bounds.last).await? } else { None };
-    Ok(Look { partition, bounds, last_stamp, record: repairs.record, shut, seen })
+    let (holes, least) = (journal.holes(partition).await?, trimmed.base(partition, bounds.first));
+    let record = borne_out(journal, repairs.record).await?;
+    Ok(Look { partition, bounds, last_stamp, record, least, holes, shut, seen })
+}
+
+/// A record without the accepted losses of a history that the journal has lost since.
+async fn borne_out(journal: &Journal, mut record: RepairRecord) -> anyhow::Result<RepairRecord> {
+    for loss in &mut record.accepted {
+        let mut held = Vec::new();
+        for gone in &loss.gone {
+            if journal.holds_loss(*gone).await? {
+                held.push(*gone);
+            }
+        }
+        loss.gone = held;
+    }
+    Ok(record)
+}
+
+impl Look {
+    /// What of it tells what is lost.
+    pub fn kept(&self) -> Kept<'_> {
+        Kept { first: self.bounds.first, least: self.least, holes: &self.holes, record: &self.record }
+    }
 }

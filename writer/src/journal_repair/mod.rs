@@ -1,18 +1,25 @@
-//! `writer journal show | repair`: what an administrator does about a journal that lost its end, or was made anew.
+//! `writer journal show | repair`: what an administrator does about a journal that lost its end,
+//! was made anew, or lacks messages.
 //!
 //! What has happened then, what is done, in which order and why that may be killed anywhere, stands in [`sluice_journal::repair`].
 //!
 //! 1. [`cli`]: [`JournalCommand`], the command line.
 //! 2. [`look`]: every shard and partition as they are now.
-//! 3. [`plan`]: what one partition needs; [`decision`]: all of it, and who gives leave. Pure.
+//! 3. [`plan`]: what one partition needs; [`loss`]: what is gone for good; [`decision`]: all of it,
+//!    and who gives leave. Pure.
 //! 4. [`survey`]: what of a partition has to be copied, pure; [`scan`] and [`homes`] read it and ask whose it is.
-//! 5. [`work`]: carries it out.
-//! 6. [`report`], [`show`], [`progress`]: what is told.
+//! 5. [`work`]: carries it out; [`accept`]: accepts what is lost; [`known`]: what is still known of
+//!    that.
+//! 6. [`report`], [`losses`], [`show`], [`progress`]: what is told.
 
+pub mod accept;
 pub mod cli;
 pub mod decision;
 pub mod homes;
+pub mod known;
 pub mod look;
+pub mod loss;
+pub mod losses;
 pub mod plan;
 pub mod progress;
 pub mod report;
@@ -26,6 +33,8 @@ use std::process::ExitCode;
 pub use cli::JournalCommand;
 use cli::{RepairArgs, ShowArgs};
 use decision::{Decision, Terms};
+use look::Reading;
+use losses::LossTold;
 use progress::Progress;
 use report::{Part, Report};
 use sluice_directory::Client;
@@ -78,24 +87,26 @@ async fn repair(args: RepairArgs) -> anyhow::Result<ExitCode> {
             told.tell(args.output)?;
             return Ok(ExitCode::SUCCESS);
         }
-        if !args.yes || !decision.refused.is_empty() {
-            let rest = would(journal, &directory, &decision).await?;
-            rest.tell(args.output)?;
-            if decision.refused.is_empty() {
-                output::note("writer journal: nothing was changed; to do what is shown above, add --yes");
+        if args.yes && decision.may_work() {
+            let mut carrier = Carrier { journal, directory: &directory, progress: Progress::default() };
+            match Box::pin(carrier.carry_out(&decision, &readings)).await? {
+                Ended::Well(done) => {
+                    let parts = decision.works.iter().zip(&done);
+                    told.partitions
+                        .extend(parts.map(|((p, work), (_, scanned))| Part::new(*p, work, scanned.as_ref())));
+                    let rest = Report::new(journal.id(), &decision);
+                    told.given_over.extend(rest.given_over);
+                    told.opened.extend(rest.opened);
+                }
+                Ended::Look(changed) => tracing::warn!(changed, "looking again"),
             }
+        } else if args.yes && args.accept_loss && decision.may_accept() {
+            told.losses.extend(accept_all(journal, &readings, &decision).await?);
+        } else {
+            let rest = would(journal, &directory, &decision, &readings).await?;
+            told.and_left(rest).tell(args.output)?;
+            say_how(&args, &decision);
             return Ok(ExitCode::from(NOT_WELL));
-        }
-        let mut carrier = Carrier { journal, directory: &directory, progress: Progress::default() };
-        match Box::pin(carrier.carry_out(&decision, &readings)).await? {
-            Ended::Well(done) => {
-                let parts = decision.works.iter().zip(&done);
-                told.partitions.extend(parts.map(|((p, work), (_, scanned))| Part::new(*p, work, scanned.as_ref())));
-                let rest = Report::new(journal.id(), &decision);
-                told.given_over.extend(rest.given_over);
-                told.opened.extend(rest.opened);
-            }
-            Ended::Look(changed) => tracing::warn!(changed, "looking again"),
         }
     }
     anyhow::bail!(
@@ -104,7 +115,12 @@ async fn repair(args: RepairArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// What would be done: the same looks, and nothing is changed.
-async fn would(journal: &Journal, directory: &Client, decision: &Decision) -> anyhow::Result<Report> {
+async fn would(
+    journal: &Journal,
+    directory: &Client,
+    decision: &Decision,
+    readings: &[Reading],
+) -> anyhow::Result<Report> {
     let mut report = Report::new(journal.id(), decision);
     let mut progress = Progress::default();
     for (partition, work) in &decision.works {
@@ -116,5 +132,40 @@ async fn would(journal: &Journal, directory: &Client, decision: &Decision) -> an
         };
         report.partitions.push(Part::new(*partition, work, scanned.as_ref()));
     }
+    let known = known::known(journal, readings, &decision.losses).await?;
+    let losses = decision.losses.iter().zip(&known);
+    report.losses = losses.flat_map(|((p, loss), known)| LossTold::all(*p, loss, known, false)).collect();
     Ok(report)
+}
+
+/// Accepts everything that is lost; what the journal has changed meanwhile is looked at again.
+async fn accept_all(journal: &Journal, readings: &[Reading], decision: &Decision) -> anyhow::Result<Vec<LossTold>> {
+    let known = known::known(journal, readings, &decision.losses).await?;
+    let mut told = Vec::new();
+    for ((partition, loss), known) in decision.losses.iter().zip(&known) {
+        if accept::accept(journal, *partition, loss).await? {
+            told.extend(LossTold::all(*partition, loss, known, true));
+        } else {
+            tracing::warn!(%partition, "the journal has changed meanwhile: looking again");
+        }
+    }
+    Ok(told)
+}
+
+/// What has to be added to the command line, so that what is left is done.
+fn say_how(args: &RepairArgs, decision: &Decision) {
+    if decision.is_refused() {
+        return;
+    }
+    match (args.yes, decision.losses.is_empty()) {
+        (false, true) => output::note("writer journal: nothing was changed; to do what is shown above, add --yes"),
+        (false, false) => {
+            output::note(
+                "writer journal: nothing was changed; to do what is shown above, add --yes, and --accept-loss for what is gone",
+            );
+        }
+        (true, _) => output::note(
+            "writer journal: what is gone was not accepted; where no newer copy can be put back, add --accept-loss",
+        ),
+    }
 }

@@ -8,6 +8,7 @@ use sluice_model::{EventId, Partition, Position};
 
 use super::{
     decision::Decision,
+    losses::LossTold,
     plan::Work,
     scan::{Copied, Scanned},
 };
@@ -29,6 +30,8 @@ pub struct Report {
     pub opened: Vec<Partition>,
     /// Shards that are given over.
     pub given_over: Vec<GivenOver>,
+    /// What is gone for good.
+    pub losses: Vec<LossTold>,
     /// Why nothing is done, or not all.
     pub refused: Vec<String>,
 }
@@ -150,9 +153,20 @@ impl Report {
             journal: journal.to_owned(),
             given_over: given_over.collect(),
             opened: decision.shut.clone(),
-            refused: decision.refused.clone(),
+            refused: decision.refused.iter().chain(&decision.away).cloned().collect(),
             ..Self::default()
         }
+    }
+
+    /// This, and what is left to be done; that alone where nothing was done.
+    pub fn and_left(mut self, left: Self) -> Self {
+        let nothing = self.partitions.is_empty() && self.given_over.is_empty() && self.opened.is_empty();
+        if nothing && self.losses.is_empty() {
+            return left;
+        }
+        self.losses.extend(left.losses);
+        self.refused.extend(left.refused);
+        self
     }
 
     /// Tells it.
@@ -183,12 +197,15 @@ impl Report {
                 "The events of copied messages get new ids: their publishers were told ids that other rows bear. -o json names both.\n",
             );
         }
+        self.losses.iter().for_each(|loss| loss.sentences(&mut text));
         for refused in &self.refused {
             let _ = writeln!(text, "REFUSED: {refused}");
         }
         let nothing = self.partitions.is_empty() && self.given_over.is_empty() && self.opened.is_empty();
-        if nothing && self.refused.is_empty() {
-            text.push_str("Nothing to repair: what every shard has stored is what the journal holds.\n");
+        if nothing && self.losses.is_empty() && self.refused.is_empty() {
+            text.push_str(
+                "Nothing to repair: what every shard has stored is what the journal holds, and what each lacks is there.\n",
+            );
         }
         text.trim_end().to_owned()
     }

@@ -1,11 +1,12 @@
 //! What `writer journal show` tells.
 
 use serde::Serialize;
-use sluice_journal::repair::Standing;
+use sluice_journal::repair::{AcceptedLoss, Standing};
 use sluice_model::{Partition, Position};
 
 use super::{
     look::{Look, Reading},
+    loss::{self, Cause, Kept, Loss, LostRange},
     plan::Seen,
 };
 use crate::dead::{
@@ -27,7 +28,23 @@ pub struct Line {
     shut: bool,
     /// A repair was begun, and not finished.
     repair_unfinished: bool,
+    /// What is gone for good, and was not accepted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    lost: Vec<LostLine>,
+    /// Losses that somebody has accepted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    accepted: Vec<AcceptedLoss>,
     shards: Vec<State>,
+}
+
+/// A range of positions whose messages are gone.
+#[derive(Debug, Serialize)]
+struct LostLine {
+    from: Position,
+    through: Position,
+    cause: Cause,
+    /// The shards that lack something of it.
+    shards: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -49,8 +66,9 @@ pub fn lines(journal_id: &str, readings: &[Reading], looks: &[Look]) -> Vec<Line
 
 /// Whether every shard's state is good, in every partition.
 pub fn all_good(lines: &[Line]) -> bool {
-    let good = |state: &State| matches!(state.state, "ok" | "repaired");
-    lines.iter().all(|line| !line.shut && !line.repair_unfinished && line.shards.iter().all(good))
+    let good = |state: &State| matches!(state.state, "ok" | "repaired" | "accepted");
+    let whole = |line: &Line| !line.shut && !line.repair_unfinished && line.lost.is_empty();
+    lines.iter().all(|line| whole(line) && line.shards.iter().all(good))
 }
 
 /// Tells them.
@@ -64,7 +82,7 @@ pub fn tell(output: Output, lines: &[Line]) -> anyhow::Result<()> {
 impl Line {
     fn new(journal_id: &str, readings: &[Reading], look: &Look) -> Self {
         let Look { partition, bounds, record, shut, seen, .. } = look;
-        let states = readings.iter().map(|reading| state(journal_id, reading, seen, bounds.first));
+        let states = readings.iter().map(|reading| state(journal_id, reading, seen, look.kept()));
         Self {
             partition: *partition,
             first: bounds.first,
@@ -74,12 +92,23 @@ impl Line {
             max_bytes: bounds.max_bytes,
             shut: *shut,
             repair_unfinished: record.unfinished().is_some(),
+            lost: lost(look),
+            accepted: record.accepted.clone(),
             shards: states.collect(),
         }
     }
 }
 
-fn state(journal_id: &str, reading: &Reading, seen: &[Seen], first: Position) -> State {
+fn lost(look: &Look) -> Vec<LostLine> {
+    let ranges = Loss::of(look.kept(), &look.seen, &[]).map(|loss| loss.ranges).unwrap_or_default();
+    let lost = |LostRange { after, through, cause, lacking }| {
+        let shards = lacking.into_iter().map(|(shard, ..)| shard).collect();
+        LostLine { from: after.next(), through, cause, shards }
+    };
+    ranges.into_iter().map(lost).collect()
+}
+
+fn state(journal_id: &str, reading: &Reading, seen: &[Seen], kept: Kept<'_>) -> State {
     let shard = reading.shard.clone();
     let seen = seen.iter().find(|seen| seen.shard == shard);
     let (stored, stamp) = (seen.map(|seen| seen.stored), seen.map(|seen| seen.stamp).filter(|stamp| *stamp != 0));
@@ -88,11 +117,8 @@ fn state(journal_id: &str, reading: &Reading, seen: &[Seen], first: Position) ->
         (Ok(said), _) if said.journal_id != journal_id => ("other journal", Some(said.journal_id.clone())),
         (Ok(_), None) => ("unreadable", Some("it has no stored position of this partition".to_owned())),
         (Ok(_), Some(seen)) => match seen.standing {
-            Standing::Sound if seen.stored.next() < first => {
-                ("lacks", Some(format!("the journal begins at {first:?}")))
-            }
-            Standing::Sound => ("ok", None),
-            Standing::Repaired => ("repaired", None),
+            Standing::Sound | Standing::Repaired => reach(kept, seen),
+            Standing::Gone => ("unseen", Some("the message there is gone: writer journal repair".to_owned())),
             Standing::Unfinished => {
                 ("unfinished", Some("a repair that concerns it has to be completed before it reads on".to_owned()))
             }
@@ -104,6 +130,30 @@ fn state(journal_id: &str, reading: &Reading, seen: &[Seen], first: Position) ->
         },
     };
     State { shard, stored, stamp, state, detail }
+}
+
+/// Whether the journal reaches back to a shard whose own message it has, or that a repair has seen
+/// to, and on from there.
+fn reach(kept: Kept<'_>, seen: &Seen) -> (&'static str, Option<String>) {
+    let (first, last_lost) = (kept.first, kept.first.previous());
+    if loss::is_cut_off(kept, seen) {
+        return if loss::is_accepted(kept, seen, seen.stored, last_lost) {
+            ("accepted", Some(format!("it goes on at {first:?}")))
+        } else {
+            ("lacks", Some(format!("the journal begins at {first:?}: writer journal repair")))
+        };
+    }
+    let ahead = kept.holes.iter().find(|(after, through)| {
+        let behind = seen.stored.max(*after);
+        behind < *through && !loss::is_accepted(kept, seen, behind, *through)
+    });
+    match ahead {
+        Some((after, through)) => {
+            ("stops ahead", Some(format!("{:?} to {through:?} are gone: writer journal repair", after.next())))
+        }
+        None if seen.standing == Standing::Repaired => ("repaired", None),
+        None => ("ok", None),
+    }
 }
 
 fn text(lines: &[Line]) -> String {
@@ -133,6 +183,18 @@ fn text(lines: &[Line]) -> String {
             "\nPartition {}: a repair was begun and not finished{shut}: writer journal repair goes on with it",
             line.partition
         ));
+    }
+    for line in lines {
+        for LostLine { from, through, shards, .. } in line.lost.iter().filter(|lost| lost.from <= lost.through) {
+            let shards = if shards.is_empty() { "those to come".to_owned() } else { shards.join(", ") };
+            text.push_str(&format!(
+                "\nPartition {}: {from:?} to {through:?} are gone, for {shards}: writer journal repair tells more",
+                line.partition
+            ));
+        }
+        for loss in &line.accepted {
+            text.push_str(&format!("\nPartition {}: {loss}", line.partition));
+        }
     }
     text
 }

@@ -65,9 +65,9 @@ impl Task {
                 scan -= match self.read(&mut sources, partition, limit, &mut work).await {
                     // Another writer may have taken this shard on meanwhile, and what is gone from the journal may be in
                     // the shard: it is asked before anybody is told that something is lost.
-                    Err(Trouble::Stop(error)) => {
+                    Err(Trouble::Lacks(error)) => {
                         self.look_back(shard).await?;
-                        return Err(Trouble::Stop(error));
+                        return Err(Trouble::Lacks(error));
                     }
                     read => read?,
                 };
@@ -89,7 +89,7 @@ impl Task {
     }
 
     /// Behind what the next message of a partition is read: what is in the work already, or else what the shard has. Where a
-    /// repair accepts a stamp that is not the journal's, the journal's own.
+    /// repair or an accepted loss says that a stamp is not the journal's, the journal's own.
     async fn place(&self, partition: Partition, work: &Work) -> Result<Place, Trouble> {
         if let Some(range) = work.range(partition) {
             return Ok(range.last());
@@ -99,7 +99,7 @@ impl Task {
             return Ok(known.stored);
         }
         let position = known.stored.position;
-        let stamp = self.context.journal.stamp(position).await.map_err(|e| Trouble::Retry(e.into()))?;
+        let stamp = self.context.journal.stamp_as_read(position).await.map_err(|e| Trouble::Retry(e.into()))?;
         Ok(Place { position, stamp: stamp.unwrap_or(0) })
     }
 

@@ -5,7 +5,8 @@
 //! - [`queue`]: what the readers put in; fed or behind, joining.
 //! - [`task`]: the lane's life: connect, ask the shard how far it is, commit batch after batch; `live`: when.
 //! - `store`: a batch stored whose rows the database may refuse; `pieces`: in which parts.
-//! - `trouble`: why it gives a connection up.
+//! - `lost`: what the journal has lost is passed only where that was accepted. `trouble`: why it
+//!   gives a connection up.
 //! - `health`: what it shows of how it fares; [`observe`]: what of it is counted.
 //! - [`catch_up`]: a lane that is behind reads for itself, and joins.
 //!
@@ -14,6 +15,7 @@
 pub mod catch_up;
 mod health;
 mod live;
+mod lost;
 pub mod observe;
 mod pieces;
 pub mod queue;
@@ -52,7 +54,8 @@ pub enum LaneState {
     /// Its shard lets it in and takes no rows, since somebody has changed its tables: see the
     /// detail. It tries again, and nothing is given up meanwhile.
     Misconfigured,
-    /// Stopped until somebody looks: see the detail.
+    /// Stopped: see the detail. One that lacks what the journal no longer has looks again every now
+    /// and then.
     Stopped,
 }
 
@@ -240,7 +243,7 @@ impl Lane {
         self.retired.load(Ordering::Relaxed)
     }
 
-    /// Whether it has stopped until somebody looks: nobody waits for it.
+    /// Whether it has stopped: nobody waits for it.
     pub fn has_stopped(&self) -> bool {
         self.health.borrow().state == LaneState::Stopped
     }

@@ -138,10 +138,15 @@ impl Queue {
         self.partitions.values_mut().for_each(|feed| feed.fed = false);
     }
 
-    /// The lane has stopped for good; its readers go on without it.
+    /// The lane has stopped; its readers go on without it.
     pub fn close(&mut self) {
         self.closed = true;
         self.go_behind();
+    }
+
+    /// The lane tries again: it is behind, and may join.
+    pub fn reopen(&mut self) {
+        self.closed = false;
     }
 
     /// Where each partition's reader is.

@@ -15,20 +15,36 @@ pub struct PositionRange {
     last: Place,
     /// The stamps of the messages behind `after`, in order; a piece for each chunk that was read.
     stamps: Vec<Arc<[i64]>>,
+    /// The positions in it whose messages are lost, in order. A shard passes them only where that
+    /// was accepted for it.
+    lost: Vec<LostRun>,
+}
+
+/// A range of positions whose messages are lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LostRun {
+    /// It begins behind this position.
+    pub after: Position,
+    /// Its last position.
+    pub through: Position,
 }
 
 impl PositionRange {
     /// The range of a chunk that was read behind `after`; `None` where the chunk is empty.
     pub fn of(after: Place, chunk: &[Message]) -> Option<Self> {
         let last = chunk.last()?.place();
-        Some(Self { after, last, stamps: vec![chunk.iter().map(|message| message.stamp).collect()] })
+        let mut lost = Vec::new();
+        for message in chunk.iter().filter(|message| message.lost) {
+            add(&mut lost, LostRun { after: message.position.previous(), through: message.position });
+        }
+        Some(Self { after, last, stamps: vec![chunk.iter().map(|message| message.stamp).collect()], lost })
     }
 
     /// A range with these stamps behind `after`; `None` where there are none.
     pub fn with_stamps(after: Place, stamps: &[i64]) -> Option<Self> {
         let position = Position::new(after.position.get() + stamps.len() as u64)?;
         let last = Place { position, stamp: *stamps.last()? };
-        Some(Self { after, last, stamps: vec![stamps.into()] })
+        Some(Self { after, last, stamps: vec![stamps.into()], lost: Vec::new() })
     }
 
     /// The partition.
@@ -73,7 +89,14 @@ impl PositionRange {
     pub fn append(&mut self, next: &Self) {
         assert!(self.last.agrees_with(next.after), "{:?} does not follow on {:?}", next.after, self.last);
         self.stamps.extend(next.stamps.iter().cloned());
+        next.lost.iter().for_each(|lost| add(&mut self.lost, *lost));
         self.last = next.last;
+    }
+
+    /// What is lost of it behind a position.
+    pub fn lost_behind(&self, stored: Position) -> impl Iterator<Item = LostRun> {
+        let behind = self.lost.iter().filter(move |lost| lost.through > stored);
+        behind.map(move |lost| LostRun { after: lost.after.max(stored), through: lost.through })
     }
 
     /// The memory of its stamps.
@@ -83,9 +106,37 @@ impl PositionRange {
     }
 }
 
+/// Adds a lost range to others that stand before it.
+fn add(all: &mut Vec<LostRun>, lost: LostRun) {
+    match all.last_mut().filter(|last| last.through == lost.after) {
+        Some(last) => last.through = lost.through,
+        None => all.push(lost),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn message(sequence: u64, lost: bool) -> Message {
+        let Place { position, stamp } = at(sequence, 1);
+        Message { position, stamp, subject: "".into(), headers: None, payload: bytes::Bytes::new(), lost }
+    }
+
+    #[test]
+    fn a_range_knows_what_is_lost_of_it_behind_what_a_shard_has() {
+        let chunk = |sequences: std::ops::RangeInclusive<u64>| {
+            sequences.map(|n| message(n, matches!(n, 6..=9 | 11))).collect::<Vec<_>>()
+        };
+        let mut range = PositionRange::of(at(4, 1), &chunk(5..=7)).unwrap();
+        range.append(&PositionRange::of(at(7, 1), &chunk(8..=12)).unwrap());
+        let lost = |stored| {
+            let lost = range.lost_behind(at(stored, 1).position);
+            lost.map(|lost| (lost.after.get(), lost.through.get())).collect::<Vec<_>>()
+        };
+        assert_eq!((lost(4), lost(7)), (vec![(5, 9), (10, 11)], vec![(7, 9), (10, 11)]));
+        assert_eq!((lost(9), lost(11)), (vec![(10, 11)], vec![]));
+    }
 
     fn at(sequence: u64, stamp: i64) -> Place {
         Place { position: Position::new(sequence).unwrap(), stamp }

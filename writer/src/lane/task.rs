@@ -31,6 +31,11 @@ use crate::{
 /// met by all its lanes at once; too long and it waits for them.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
+/// How long a lane that lacks what the journal no longer has waits before it looks again. Shorter:
+/// that many questions, and nobody has put anything right yet. Longer: it goes on later once
+/// somebody has.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
 /// How long telling of a commit may hold a lane up. Lower: those who wait hear nothing where NATS is slow. Higher: so do the lane's next rows
 /// where it is away.
 const TELL_LIMIT: Duration = Duration::from_secs(1);
@@ -76,7 +81,9 @@ pub(super) struct Task {
     pub(super) backoff: Backoff,
 }
 
-/// Starts a lane's task. It ends when `context.stop` is cancelled and what was queued is committed, or an invariant broke.
+/// Starts a lane's task. It ends when `context.stop` is cancelled and what was queued is committed,
+/// or an invariant broke. One that lacks what the journal no longer has stops, and looks again
+/// every now and then.
 pub fn start(lane: Arc<Lane>, context: Context) -> JoinHandle<()> {
     let backoff = Backoff::new(RETRY.0, RETRY.1);
     let (stored, spare, pace) = (Stored::new(), Work::default(), live::pace());
@@ -106,12 +113,11 @@ impl Task {
                 return;
             }
             let wait = match trouble {
-                Trouble::Stop(error) => {
-                    tracing::error!(shard, error = &*error as &dyn Error, "this lane has stopped; the others go on");
-                    self.lane.queue().close();
-                    self.lane.room.notify_waiters();
-                    self.lane.set_health(LaneState::Stopped, Some(chain(&*error)));
-                    return;
+                Trouble::Stop(error) => return self.stop_lane(&*error),
+                Trouble::Lacks(error) => {
+                    self.stop_lane(&*error);
+                    self.is_in_trouble = true;
+                    LOOK_AGAIN
                 }
                 Trouble::Moved(error) => {
                     tracing::info!(shard, error = &*error as &dyn Error, "asking the shard how far it is");
@@ -143,7 +149,20 @@ impl Task {
             if cancelled_within(&self.context.stop, wait).await {
                 return;
             }
+            self.lane.queue().reopen();
         }
+    }
+
+    /// From now on nobody waits for this lane. It is told once, however often the lane looks again
+    /// in vain.
+    fn stop_lane(&self, error: &(dyn Error + 'static)) {
+        let (shard, why) = (self.lane.shard(), Some(chain(error)));
+        if self.lane.health().detail != why {
+            tracing::error!(shard, error, "this lane has stopped; the others go on");
+        }
+        self.lane.queue().close();
+        self.lane.room.notify_waiters();
+        self.lane.set_health(LaneState::Stopped, why);
     }
 
     /// One connection's time. Ends well only when the lane is to stop.
@@ -228,6 +247,11 @@ impl Task {
         self.version = Some(version);
         self.stored.clear();
         self.adopt(&mut shard).await?;
+        if self.lane.has_stopped() {
+            // The readers wait again for what its shard says.
+            let detail = self.lane.health().detail;
+            self.lane.set_health(LaneState::Connecting, detail);
+        }
         // To be let in says nothing of a shard that takes no rows.
         if !self.is_misconfigured {
             self.backoff.reset();
@@ -254,10 +278,10 @@ impl Task {
                 Ok(Some(known)) => drop(self.stored.insert(*partition, known)),
                 Ok(None) => {}
                 // Another writer may have gone on meanwhile, and what it stored was trimmed: the shard is asked once more.
-                Err(Trouble::Stop(error)) => {
+                Err(Trouble::Lacks(error)) => {
                     let now = self.in_time("positions", shard.positions()).await?.get(partition).copied();
                     let moved = now != Some(stored);
-                    return Err(if moved { Trouble::Moved(error) } else { Trouble::Stop(error) });
+                    return Err(if moved { Trouble::Moved(error) } else { Trouble::Lacks(error) });
                 }
                 Err(trouble) => return Err(trouble),
             }
@@ -283,8 +307,9 @@ impl Task {
         };
         match asked.await {
             Ok(known) => Ok(Some(known)),
-            // What is trimmed is this shard's own trouble.
-            Err(error) if error.is_transient() || matches!(error, ReadError::Trimmed { .. }) => Err(error.into()),
+            // What is trimmed, or gone, is this shard's own trouble.
+            Err(error @ (ReadError::Trimmed { .. } | ReadError::Gone { .. })) => Err(error.into()),
+            Err(error) if error.is_transient() => Err(error.into()),
             Err(error) => {
                 let why = format!("shard {}: {error}", self.lane.shard());
                 self.context.share.refuse(stored.position.partition(), why);
@@ -318,6 +343,7 @@ impl Task {
         };
         let is_new = !prepared.is_stored();
         if is_new {
+            self.may_pass(shard, &prepared).await?;
             let rows = prepared.batch.rows.len();
             self.pace.begun(Instant::now().into_std(), rows, rows);
             self.store(shard, &mut prepared).await?;

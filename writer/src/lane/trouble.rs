@@ -23,7 +23,10 @@ pub(super) enum Trouble {
     Moved(Box<dyn Error + Send + Sync>),
     /// The journal lost the end of that partition: nobody of this worker may go on with it; the lane goes on with the others.
     Refused(Partition, ReadError),
-    /// An invariant broke, or the journal lacks what the shard needs: stop this lane.
+    /// The journal lacks what the shard needs: stop this lane until somebody has put a newer copy
+    /// of the shard in its place, or has accepted the loss.
+    Lacks(Box<dyn Error + Send + Sync>),
+    /// An invariant broke: stop this lane.
     Stop(Box<dyn Error + Send + Sync>),
 }
 
@@ -57,7 +60,7 @@ impl From<ReadError> for Trouble {
             | ReadError::Replaced { position: at, .. }
             | ReadError::Unrepaired { stored: at, .. } => Self::Refused(at.partition(), error),
             // What is gone from the journal does not come back by trying again.
-            ReadError::Trimmed { .. } | ReadError::Gap { .. } => Self::Stop(error.into()),
+            ReadError::Trimmed { .. } | ReadError::Gap { .. } | ReadError::Gone { .. } => Self::Lacks(error.into()),
         }
     }
 }

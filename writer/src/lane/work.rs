@@ -11,7 +11,7 @@ use sluice_journal::{Watched, dead::Grave, repair::LeftOut};
 use sluice_model::{Partition, Place, Position, Rows};
 use sluice_shard::{Advance, Batch, StoredPosition};
 
-use super::range::PositionRange;
+use super::range::{LostRun, PositionRange};
 use crate::{router::Share, share::Epoch};
 
 /// What a lane knows of its shard, for each partition of its worker.
@@ -206,6 +206,12 @@ impl Prepared {
     /// Whether the shard has all of it: there is nothing to commit.
     pub fn is_stored(&self) -> bool {
         self.batch.advances.is_empty()
+    }
+
+    /// What is lost of the positions that it passes.
+    pub fn lost(&self) -> impl Iterator<Item = LostRun> {
+        let range = |advance: &Advance| Some((self.ranges.get(&advance.partition())?, advance.from.position));
+        self.batch.advances.iter().filter_map(range).flat_map(|(range, stored)| range.lost_behind(stored))
     }
 
     /// The stamp of the message at a position of its ranges.

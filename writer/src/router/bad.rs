@@ -79,7 +79,7 @@ mod tests {
     fn message_of(lines: &[&str]) -> Message {
         let payload = Bytes::from(lines.join("\n"));
         let subject = Subject::from("journal.0.person.create.42");
-        Message { position: Position::first(Partition::new(0)), stamp: 7, subject, headers: None, payload }
+        Message { position: Position::first(Partition::new(0)), stamp: 7, subject, headers: None, payload, lost: false }
     }
 
     fn letters(message: &Message) -> Vec<Grave> {

@@ -1,8 +1,10 @@
-//! A journal that lost its end, or was made anew, and `writer journal repair`, as an administrator does it.
+//! A journal that lost its end, was made anew, or lacks messages, and `writer journal repair`, as
+//! an administrator does it.
 
 mod anew;
 mod copies;
 mod lost_end;
+mod lost_for_good;
 mod lost_unnoticed;
 mod nobodys;
 mod restored;

@@ -51,7 +51,7 @@ fn watched(sequence: u64, header: &str, value: &str) -> Watched {
     headers.insert(header, value);
     let (subject, payload) = (async_nats::Subject::from("person.create.42"), bytes::Bytes::new());
     let position = at(0, sequence).position;
-    let message = Message { position, stamp: 0, subject, headers: Some(headers), payload };
+    let message = Message { position, stamp: 0, subject, headers: Some(headers), payload, lost: false };
     Watched::of(&message).expect("somebody wants to hear of it")
 }
 
