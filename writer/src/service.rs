@@ -18,7 +18,7 @@ use crate::{
         division::{Assignment, Division},
         membership::Membership,
     },
-    lane::task::{Context, chain},
+    lane::{health::chain, task::Context},
     lanes::Lanes,
     shards::Shards,
     status::{self, Part, Status},

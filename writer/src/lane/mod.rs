@@ -13,7 +13,7 @@
 //! This file is the part that readers and the outside see.
 
 pub mod catch_up;
-mod health;
+pub(crate) mod health;
 mod live;
 mod lost;
 pub mod observe;
