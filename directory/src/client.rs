@@ -21,8 +21,8 @@ use sluice_shard::{CustomerColumn, ShardAddress};
 use self::{foreign::Foreign, standalone::Standalone};
 use crate::{
     api::{
-        At, MAX_QUESTIONS, Pool, ReadQuestions, Route, RouteAnswer, Routes, ShardCredentials, ShardState, Shards,
-        WriteQuestion, WriteQuestions,
+        At, Pool, ReadQuestions, Route, RouteAnswer, Routes, ShardCredentials, ShardState, Shards, WriteQuestion,
+        WriteQuestions,
     },
     args::{DirectoryArgs, Mode},
     transport::{Asked, DirectoryError, Http, Transport},
@@ -171,7 +171,8 @@ impl Client {
 
     /// Where each event belongs; places unknown customers by policy. One answer per question, in order.
     ///
-    /// Up to 1,000 questions go in one request, and are decided in one transaction.
+    /// Up to 1,000 questions go in one request, fewer where NATS takes smaller messages, and are
+    /// decided in one transaction.
     ///
     /// # Errors
     /// See [`DirectoryError::is_transient`]. Answers of an earlier request are then lost, what was placed stays placed.
@@ -189,7 +190,7 @@ impl Client {
             Source::Directory(transport) => transport,
         };
         let mut answers = Vec::with_capacity(questions.len());
-        for chunk in questions.chunks(MAX_QUESTIONS) {
+        for chunk in questions.chunks(transport.most_questions()) {
             let question = |(customer, at): &(CustomerId, Position)| WriteQuestion {
                 customer: customer.clone(),
                 at: Some(At(*at)),
@@ -214,7 +215,7 @@ impl Client {
             Source::Directory(transport) => transport,
         };
         let mut answers = Vec::with_capacity(customers.len());
-        for chunk in customers.chunks(MAX_QUESTIONS) {
+        for chunk in customers.chunks(transport.most_questions()) {
             let asked = ReadQuestions { customers: chunk.to_vec() };
             answers.extend(routes(transport, Asked::ReadMany, &asked, chunk.len()).await?);
         }

@@ -13,7 +13,14 @@ use sluice_service::{
     tokens::Token,
 };
 
-use crate::api::subject;
+use crate::api::{MAX_QUESTIONS, subject};
+
+/// More than one question takes, and more than its answer: a customer has at most 64 bytes, a
+/// shard's name 63, a position 16 digits. Lower: a request is refused for its size. Higher: more
+/// requests.
+const QUESTION_BYTES: usize = 128;
+/// More than what stands around them, headers included.
+const AROUND_BYTES: usize = 1_024;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -66,6 +73,15 @@ pub(crate) enum Transport {
 }
 
 impl Transport {
+    /// How many questions go in one request, so that neither it nor its answer is too large. As the
+    /// server says it now.
+    pub(crate) fn most_questions(&self) -> usize {
+        match self {
+            Self::Nats { client, .. } => questions_within(client.max_payload()),
+            Self::Http(_) => MAX_QUESTIONS,
+        }
+    }
+
     /// Asks, and reads the answer.
     pub(crate) async fn ask<A: DeserializeOwned>(&self, asked: Asked, body: Vec<u8>) -> Result<A, DirectoryError> {
         match self {
@@ -84,6 +100,10 @@ impl Transport {
             },
         }
     }
+}
+
+fn questions_within(bytes: usize) -> usize {
+    (bytes.saturating_sub(AROUND_BYTES) / QUESTION_BYTES).clamp(1, MAX_QUESTIONS)
 }
 
 async fn request<A: DeserializeOwned>(
@@ -203,6 +223,24 @@ mod tests {
         headers.insert(subject::PROBLEM_HEADER, serde_json::to_string(&ours).unwrap());
         assert_eq!(problem_of(&headers), Some(ours.clone()));
         assert!(!DirectoryError::Problem(ours).is_transient());
+    }
+
+    #[test]
+    fn a_request_and_its_answer_fit_into_what_the_server_takes() {
+        use sluice_model::Position;
+
+        use crate::api::{At, Route, RouteAnswer, Routes, WriteQuestion, WriteQuestions};
+
+        for (bytes, most) in [(0, 1), (1_024, 1), (8 << 10, 56), (64 << 10, 504), (1 << 20, MAX_QUESTIONS)] {
+            assert_eq!(questions_within(bytes), most, "{bytes}");
+        }
+        let most = questions_within(64 << 10);
+        let at = Position::new((1 << 53) - 1).unwrap();
+        let question = WriteQuestion { customer: "c".repeat(64).parse().unwrap(), at: Some(At(at)) };
+        let asked = serde_json::to_vec(&WriteQuestions { customers: vec![question; most] }).unwrap();
+        let route = RouteAnswer::Placed(Route { shard: "s".repeat(63), from: at });
+        let answer = serde_json::to_vec(&Routes { routes: vec![route; most] }).unwrap();
+        assert!(asked.len() < 64 << 10 && answer.len() < 64 << 10, "{} {}", asked.len(), answer.len());
     }
 
     #[test]

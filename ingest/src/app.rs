@@ -109,7 +109,7 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationTo
     let client = nats::connect(&config.nats, "sluice-ingest").await?;
     let sync = DiskSync::watch(&config.monitor, client.clone(), shutdown.clone())?;
     tracing::info!(address = %listener.local_addr()?, "ingest listens");
-    let router = routes(app.clone(), client.clone(), sync);
+    let router = routes(app.clone(), client.clone(), sync, &config.cors_origins);
     let (door, stop) = (config.door.clone(), shutdown.clone());
     let mut server = tokio::spawn(async move { door.serve(listener, router, stop).await });
     let opened = tokio::select! {

@@ -16,6 +16,8 @@ use sluice_service::Problem;
 use tokio::time::{Instant, timeout};
 use tokio_util::io::{ReaderStream, StreamReader};
 
+use crate::byte_order_mark::BodyStart;
+
 /// What a client has to keep up, beside the time it is given anyway. Only waiting for the client counts: while we hold it back
 /// ourselves, it need not send.
 const BYTES_PER_SECOND: u64 = 1_024;
@@ -34,6 +36,7 @@ pub struct Incoming {
     patience: Duration,
     waited: Duration,
     bytes: u64,
+    start: BodyStart,
 }
 
 impl Incoming {
@@ -64,14 +67,26 @@ impl Incoming {
                 return Err(problem.at("header: Content-Encoding"));
             }
         };
-        Ok(Self { data, patience, waited: Duration::ZERO, bytes: 0 })
+        Ok(Self { data, patience, waited: Duration::ZERO, bytes: 0, start: BodyStart::Within(0) })
     }
 
-    /// The next piece; `None` at the end.
+    /// The next piece, without a byte order mark at the body's start; `None` at the end.
     ///
     /// # Errors
     /// 408 where the client is too slow; 400 where the body breaks off, or is not what its `Content-Encoding` says.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
+        loop {
+            let piece = match self.receive().await? {
+                Some(piece) => self.start.take(piece),
+                None => return Ok(Some(self.start.end()).filter(|piece| !piece.is_empty())),
+            };
+            if !piece.is_empty() {
+                return Ok(Some(piece));
+            }
+        }
+    }
+
+    async fn receive(&mut self) -> Result<Option<Bytes>, Problem> {
         let allowed = self.patience + Duration::from_millis(self.bytes.saturating_mul(1_000) / BYTES_PER_SECOND);
         let begun = Instant::now();
         let piece = timeout(allowed.saturating_sub(self.waited), self.data.next()).await;
@@ -152,6 +167,14 @@ mod tests {
         assert_eq!(whole(5).await.unwrap(), "abcde");
         assert_eq!(whole(4).await.unwrap_err().status, 413);
         assert_eq!(incoming(Body::empty(), patience).whole(4).await.unwrap(), "");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_byte_order_mark_at_the_start_is_taken_off() {
+        let whole = |pieces: &[&'static str]| incoming(body(pieces, Duration::ZERO), Duration::from_secs(10)).whole(9);
+        assert_eq!(whole(&["\u{feff}ab", "\u{feff}c"]).await.unwrap(), "ab\u{feff}c");
+        assert_eq!(whole(&["\u{feff}"]).await.unwrap(), "");
+        assert_eq!(whole(&["", "\u{feff}", "", "a"]).await.unwrap(), "a");
     }
 
     #[tokio::test(start_paused = true)]

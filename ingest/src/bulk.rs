@@ -13,7 +13,10 @@ use axum::{
     response::Response,
 };
 use futures::{StreamExt, stream::FuturesUnordered};
-use sluice_journal::{Ask, PublishError, Stored};
+use sluice_journal::{
+    Ask, PublishError, Publisher,
+    publish::{Piece, max_message_bytes},
+};
 use sluice_model::{CustomerId, MAX_EVENTS, MessageBuilder, Person, Reason, Refusal};
 use sluice_service::Problem;
 
@@ -33,16 +36,26 @@ use crate::{
 const GATHERED: usize = 512 << 10;
 /// Bytes of events that may be on their way to the journal. Less: the journal waits for the client's next lines. More: memory.
 const ON_THEIR_WAY: usize = 2 << 20;
-/// The most bytes of one message's events, well below what a server takes by default (1 MiB, and half of it for headers).
+/// The most bytes of one message's events; fewer where the journal's server takes fewer. Less: more
+/// messages, each at a price. More: larger pieces of memory, and an upload of one customer waits
+/// longer for its first acknowledgement.
 const MESSAGE_BYTES: usize = 256 << 10;
+/// What says that a body is one JSON object a line: nobody has registered a name, so tools use all
+/// of these.
+const NDJSON: [&str; 6] = [
+    "application/x-ndjson",
+    "application/ndjson",
+    "application/jsonl",
+    "application/x-jsonl",
+    "application/jsonlines",
+    "application/x-jsonlines",
+];
 
 /// Whether the body is many lines.
 pub fn is_ndjson(headers: &HeaderMap) -> bool {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim();
-    ["application/x-ndjson", "application/jsonl", "application/ndjson"]
-        .iter()
-        .any(|known| essence.eq_ignore_ascii_case(known))
+    NDJSON.iter().any(|known| essence.eq_ignore_ascii_case(known))
 }
 
 /// `POST /person`: each line says itself whose it is, by its `customer_id`.
@@ -90,9 +103,9 @@ pub async fn create(
     }
     let body = Incoming::new(headers, body, app.limits().body)?;
     let _place = app.upload().await?;
-    app.publisher()?;
     let upload = Upload {
         app,
+        publisher: app.publisher()?,
         customer,
         scope,
         trace: asked::trace(headers),
@@ -105,6 +118,17 @@ pub async fn create(
     upload.run(body).await
 }
 
+/// How many bytes an event takes in the journal, where that is more than `most`.
+fn larger_than(person: &Person<'_>, most: usize) -> Option<usize> {
+    /// `{"name":"","address":""}` and the most that JSON makes of a byte, `\u0001`.
+    const AROUND: usize = 24;
+    const ESCAPED: usize = 6;
+    if AROUND + ESCAPED * (person.name.len() + person.address.len()) <= most {
+        return None;
+    }
+    Some(MessageBuilder::of(person).bytes()).filter(|bytes| *bytes > most)
+}
+
 /// What is gathered of a customer's events, and the lines that they were.
 #[derive(Debug, Default)]
 struct Gathered {
@@ -112,15 +136,16 @@ struct Gathered {
     lines: Vec<u64>,
 }
 
-/// What came of a message.
+/// What came of the events that were handed over together.
 struct Outcome {
     lines: Vec<u64>,
     bytes: usize,
-    stored: Result<Stored, PublishError>,
+    pieces: Vec<Piece>,
 }
 
 struct Upload<'a> {
     app: &'a App,
+    publisher: &'a Publisher,
     /// Whose all lines are; else each says it.
     customer: Option<CustomerId>,
     scope: &'a Scope,
@@ -181,6 +206,12 @@ impl Upload<'_> {
         if let Err(problem) = self.scope.check(&customer) {
             return self.report.refused(number, &problem);
         }
+        // As the server says it now: the limit may change while an upload runs.
+        let most = max_message_bytes(self.publisher.journal());
+        if let Some(bytes) = larger_than(&person, most) {
+            let too_large = PublishError::TooLarge { bytes, max: most };
+            return self.report.refused(number, &store::not_stored(too_large));
+        }
         // Hardly ever a customer's first line: its name is copied for that alone.
         let gathered = match self.gathered.get_mut(customer.as_str()) {
             Some(gathered) => gathered,
@@ -189,8 +220,11 @@ impl Upload<'_> {
         let before = gathered.message.bytes();
         gathered.message.push(&person);
         gathered.lines.push(number);
-        self.gathered_bytes += gathered.message.bytes() - before;
-        if gathered.message.events() == MAX_EVENTS || gathered.message.bytes() >= MESSAGE_BYTES {
+        let added = gathered.message.bytes() - before;
+        self.gathered_bytes += added;
+        // So that the next line fits too, if it is no longer than this one.
+        let is_full = gathered.message.bytes() + added > MESSAGE_BYTES.min(most);
+        if gathered.message.events() == MAX_EVENTS || is_full {
             let customer = customer.into_owned();
             if let Some(full) = self.gathered.remove(&customer) {
                 self.publish(customer, full).await;
@@ -208,39 +242,46 @@ impl Upload<'_> {
 
     /// Hands a message over, in the order of its customer's lines, once there is room for it.
     async fn publish(&mut self, customer: CustomerId, Gathered { message, lines }: Gathered) {
-        let (bytes, events) = (message.bytes(), message.events());
+        let bytes = message.bytes();
         self.gathered_bytes -= bytes;
         while self.bytes_on_their_way > 0 && self.bytes_on_their_way + bytes > ON_THEIR_WAY {
             self.hear().await;
         }
         let ask = Ask { trace: self.trace.clone(), ..Ask::default() };
         let begun = Instant::now();
-        let publisher = match self.app.publisher() {
-            Ok(publisher) => publisher,
-            Err(problem) => return self.report.failed(&lines, &problem),
-        };
-        let offered = match publisher.offer(&customer, message, ask).await {
+        let offered = match self.publisher.offer(&customer, message, ask).await {
             Ok(offered) => offered,
             Err(error) => return self.report.failed(&lines, &store::not_stored(error)),
         };
         let limit = self.app.limits().storing;
         self.bytes_on_their_way += bytes;
         self.on_their_way.push(Box::pin(async move {
-            let stored = tokio::time::timeout(limit, offered).await;
-            let stored = stored
-                .unwrap_or_else(|_| Err(PublishError::Unknown(format!("no answer within {} ms", limit.as_millis()))));
-            store::note(begun, events, &stored);
-            Outcome { lines, bytes, stored }
+            let pieces = match tokio::time::timeout(limit, offered).await {
+                Ok(pieces) => pieces,
+                Err(_) => {
+                    let what = format!("no answer within {} ms", limit.as_millis());
+                    vec![Piece { events: 0..lines.len(), stored: Err(PublishError::Unknown(what)) }]
+                }
+            };
+            pieces.iter().for_each(|piece| store::note(begun, piece.events.len(), &piece.stored));
+            Outcome { lines, bytes, pieces }
         }));
     }
 
-    /// Waits for what came of some message.
+    /// Waits for what came of some events.
     async fn hear(&mut self) {
-        let Some(Outcome { lines, bytes, stored }) = self.on_their_way.next().await else { return };
+        let Some(Outcome { lines, bytes, pieces }) = self.on_their_way.next().await else { return };
         self.bytes_on_their_way -= bytes;
-        match stored {
-            Ok(_) => self.report.accepted += lines.len() as u64,
-            Err(error) => self.report.failed(&lines, &store::not_stored(error)),
+        for Piece { events, stored } in pieces {
+            match stored {
+                Ok(_) => self.report.accepted += events.len() as u64,
+                // Not for this server: as a line that is too long, it spoils no other.
+                Err(error @ PublishError::TooLarge { .. }) => {
+                    let problem = store::not_stored(error);
+                    lines[events].iter().for_each(|line| self.report.refused(*line, &problem));
+                }
+                Err(error) => self.report.failed(&lines[events], &store::not_stored(error)),
+            }
         }
     }
 }
@@ -250,9 +291,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_event_is_too_large_by_what_it_takes_in_the_journal_and_not_by_a_bound() {
+        for text in ["a", "\u{1}", "\"", "é"] {
+            let person = Person { name: text.repeat(50).into(), address: "".into() };
+            let bytes = MessageBuilder::of(&person).bytes();
+            assert_eq!((larger_than(&person, bytes), larger_than(&person, bytes - 1)), (None, Some(bytes)), "{text:?}");
+        }
+    }
+
+    #[test]
     fn many_lines_are_known_by_their_type() {
         let is = |value: &str| is_ndjson(&HeaderMap::from_iter([(header::CONTENT_TYPE, value.parse().unwrap())]));
-        assert!(is("application/x-ndjson") && is("Application/X-NDJSON; charset=utf-8") && is("application/jsonl"));
-        assert!(!is("application/json") && !is("") && !is_ndjson(&HeaderMap::new()));
+        for known in NDJSON {
+            assert!(is(known) && is(&known.to_uppercase()) && is(&format!("{known}; charset=utf-8")), "{known}");
+        }
+        for other in ["application/json", "", "text/plain", "application/ndjson-seq", "application/json-seq"] {
+            assert!(!is(other), "{other}");
+        }
+        assert!(!is_ndjson(&HeaderMap::new()));
     }
 }

@@ -2,13 +2,15 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use clap::{Parser, builder::RangedU64ValueParser};
+use clap::{Parser, ValueEnum, builder::RangedU64ValueParser};
 use sluice_journal::Settings;
 use sluice_service::{
     door::DoorArgs,
     nats::{NatsArgs, disk_sync::MonitorArgs},
     telemetry::TelemetryArgs,
 };
+
+use crate::cors::Origin;
 
 /// Takes "create this person for customer 42" over HTTP and stores it in the journal. 202 means stored.
 #[derive(Debug, Clone, Parser)]
@@ -52,6 +54,17 @@ pub struct Config {
     /// `*` for all (`printf %s TOKEN | sha256sum`). Read anew within a second when it changes. Without it nobody is asked for a token.
     #[arg(long, env = "INGEST_TOKENS")]
     pub tokens: Option<PathBuf>,
+    /// Whether an empty body makes a random person, as in the original demo. `always` where clients
+    /// send real data: a proxy that loses a body makes a row that nobody sent. `never` for the demo
+    /// and its `ab` line: each post is refused (422).
+    #[arg(long, env = "INGEST_RANDOM_ROWS", value_enum, default_value_t)]
+    pub random_rows: RandomRows,
+    /// An origin whose pages may post from a browser, such as `https://app.example.com`; may be
+    /// given several times (in the environment with commas between them). None: browsers let only
+    /// pages of this very address post. Too many: those pages may post with any token that they
+    /// come by; a token is wanted of them all the same.
+    #[arg(long = "cors-origin", env = "INGEST_CORS_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
+    pub cors_origins: Vec<Origin>,
     #[command(flatten)]
     #[allow(missing_docs, reason = "documented at its own type")]
     pub door: DoorArgs,
@@ -83,6 +96,7 @@ impl Config {
             max_wait: Duration::from_secs(self.max_wait_s),
             in_flight: self.max_in_flight,
             uploads: self.max_uploads,
+            random_rows: self.random_rows,
         }
     }
 }
@@ -100,6 +114,18 @@ pub struct Limits {
     pub in_flight: usize,
     /// Bulk requests at once.
     pub uploads: usize,
+    /// Whether an empty body makes a random person.
+    pub random_rows: RandomRows,
+}
+
+/// Whether an empty body makes a random person.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum RandomRows {
+    /// It does, as in the original demo.
+    #[default]
+    Always,
+    /// It is refused.
+    Never,
 }
 
 impl Default for Limits {

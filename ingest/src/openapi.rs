@@ -29,9 +29,19 @@ struct NewPerson {
     /// At most 4,096 bytes of UTF-8, without NUL.
     #[schema(max_length = 4096, pattern = "^[^\\x00]*$")]
     address: String,
-    /// If at all, the very customer of the path.
+    /// If at all, the very customer of the path: a string, or a whole number without a sign, which
+    /// stands for its decimal text.
     #[schema(nullable = true)]
-    customer_id: Option<String>,
+    customer_id: Option<CustomerText>,
+}
+
+/// A customer.
+#[derive(Deserialize, ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "it stands for what is read by Person::decode")]
+enum CustomerText {
+    Text(String),
+    Number(u64),
 }
 
 /// An event that is stored.
@@ -73,14 +83,16 @@ struct Problem {
 #[openapi(
     info(title = "Sluice ingest", description = "Create this person for customer 42: stored once, written once."),
     paths(create, create_for_many, show),
-    components(schemas(NewPerson, Accepted, Problem, Report, StoredOrReport, StoredPerson))
+    components(schemas(NewPerson, CustomerText, Accepted, Problem, Report, StoredOrReport, StoredPerson))
 )]
 struct Api;
 
 /// Create one person, or, as NDJSON, many of one customer.
 ///
-/// An empty body makes a random person. 202: stored. 201: the row is committed on its shard, where `Prefer: wait=N` asked to wait for that.
-/// The body may be packed by gzip or zstd.
+/// An empty body makes a random person, unless that is switched off (422 `empty_body`). Many are
+/// one object a line: `application/x-ndjson`, `ndjson`, `jsonl`, `x-jsonl`, `jsonlines` and
+/// `x-jsonlines` say so. 202: stored. 201: the row is committed on its shard, where `Prefer:
+/// wait=N` asked to wait for that. The body may be packed by gzip or zstd.
 #[utoipa::path(
     post,
     path = "/person/{customer_id}",
@@ -107,7 +119,7 @@ struct Api;
         (status = 404, description = "No such path", body = Problem, content_type = "application/problem+json"),
         (status = 405, description = "No such method here", body = Problem, content_type = "application/problem+json"),
         (status = 408, description = "The body came too slowly; nothing of it, or what the report says, is stored", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "Too large, or larger than what the journal's server takes", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "An encoding that is not known", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "It can never become a row, or the key was used for something else", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Nothing was stored; send it again later", body = Problem, content_type = "application/problem+json", headers(("Retry-After" = u32))),
@@ -119,7 +131,9 @@ fn create() {}
 
 /// Create many persons of many customers.
 ///
-/// Each line is an object with a `customer_id`. The body is read as it is stored; a line that is wrong does not spoil the others.
+/// Each line is an object with a `customer_id`: a string, or a whole number without a sign. No
+/// brackets, no commas between lines. The body is read as it is stored; a line that is wrong does
+/// not spoil the others.
 #[utoipa::path(
     post,
     path = "/person",

@@ -12,9 +12,9 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde::Serialize;
+use serde::{Serialize, de::IgnoredAny};
 use sluice_journal::{Ask, Fate};
-use sluice_model::{CustomerId, EventId, MessageBuilder, Person, message};
+use sluice_model::{CustomerId, EventId, MessageBuilder, Person, Refusal, message};
 use sluice_service::Problem;
 use utoipa::ToSchema;
 
@@ -23,6 +23,7 @@ use crate::{
     asked::{self, Key},
     body::Incoming,
     bulk,
+    config::RandomRows,
     customer::customer_of,
     random,
     store::{refused, store},
@@ -57,7 +58,7 @@ pub async fn create(
     let key = Key::of(&customer, &headers)?;
     let wait = asked::wait(&headers, app.limits().max_wait);
     let body = Incoming::new(&headers, body, app.limits().body)?.whole(BODY_MAX_BYTES).await?;
-    let message = message_of(&body, &customer, key.as_ref())?;
+    let message = message_of(&body, &customer, key.as_ref(), app.limits().random_rows)?;
     let ask =
         Ask { fate: wait.is_some(), trace: asked::trace(&headers), message_id: key.as_ref().map(Key::message_id) };
     let stored = {
@@ -78,15 +79,45 @@ pub async fn create(
     answer(&customer, stored.first, stored.replayed, fate)
 }
 
-fn message_of(body: &Bytes, customer: &CustomerId, key: Option<&Key>) -> Result<MessageBuilder, Problem> {
+fn message_of(
+    body: &Bytes,
+    customer: &CustomerId,
+    key: Option<&Key>,
+    random_rows: RandomRows,
+) -> Result<MessageBuilder, Problem> {
     let mut message = MessageBuilder::new();
+    if body.is_empty() && random_rows == RandomRows::Never {
+        let detail = "the body is empty; wanted is one JSON object, such as {\"name\":\"Ada\",\"address\":\"London\"} \
+                      (a proxy on the way may have lost it)";
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "empty_body", detail).at(""));
+    }
     if body.is_empty() {
         // The same key makes the same person: else its retry would be another event.
         message.push(&key.map_or_else(random::person, |key| random::person_of(key.seed())));
     } else {
-        message.push(&Person::decode(body, customer).map_err(refused)?);
+        message.push(&Person::decode(body, customer).map_err(|refusal| refused_body(refusal, body))?);
     }
     Ok(message)
+}
+
+/// What a client is told about a body that is not one person; of one that is several, how to send
+/// them.
+fn refused_body(refusal: Refusal, body: &[u8]) -> Problem {
+    let mut problem = refused(refusal);
+    if holds_many(body) {
+        let way = "to create many persons, send one JSON object on each line with Content-Type: application/x-ndjson";
+        problem.detail = format!("{}; {way}", problem.detail);
+    }
+    problem
+}
+
+/// Whether a body is an array, or an object that another one follows.
+fn holds_many(body: &[u8]) -> bool {
+    let mut values = serde_json::Deserializer::from_slice(body).into_iter::<IgnoredAny>();
+    let begins = |text: &[u8], with: &[u8]| text.trim_ascii_start().starts_with(with);
+    begins(body, b"[")
+        || (matches!(values.next(), Some(Ok(_)))
+            && body.get(values.byte_offset()..).is_some_and(|rest| begins(rest, b"{")))
 }
 
 /// What the client hears of an event that is stored, and perhaps committed.
@@ -215,9 +246,37 @@ mod tests {
             let headers = HeaderMap::from_iter([("idempotency-key".parse().unwrap(), value.parse().unwrap())]);
             Key::of(&customer(), &headers).unwrap()
         };
-        let message = |key: Option<Key>| message_of(&Bytes::new(), &customer(), key.as_ref()).unwrap().into_payload();
+        let message = |key: Option<Key>| {
+            message_of(&Bytes::new(), &customer(), key.as_ref(), RandomRows::Always).unwrap().into_payload()
+        };
         assert_eq!(message(key("a")), message(key("a")));
         assert_ne!(message(key("a")), message(key("b")));
         assert_ne!(message(None), message(None));
+    }
+
+    #[test]
+    fn an_empty_body_is_refused_where_random_rows_are_switched_off() {
+        let problem = message_of(&Bytes::new(), &customer(), None, RandomRows::Never).unwrap_err();
+        assert_eq!((problem.status, problem.code.as_str(), problem.retry_safe), (422, "empty_body", false));
+        let person = Bytes::from_static(br#"{"name":"a","address":"b"}"#);
+        assert!(message_of(&person, &customer(), None, RandomRows::Never).is_ok());
+    }
+
+    #[test]
+    fn whoever_sends_several_persons_as_one_is_told_how_to_send_many() {
+        let one = r#"{"name":"a","address":"b"}"#;
+        let detail = |body: String| message_of(&body.into(), &customer(), None, RandomRows::Always).unwrap_err().detail;
+        for many in [
+            format!("{one}\n{one}"),
+            format!("{one}{one}"),
+            format!("\n{one}\r\n{one}\n"),
+            format!("[{one}]"),
+            "[]".to_owned(),
+        ] {
+            assert!(detail(many.clone()).contains("application/x-ndjson"), "{many}");
+        }
+        for odd in ["{".to_owned(), "{\n\"name\":\n".to_owned(), format!("{one} x")] {
+            assert!(!detail(odd.clone()).contains("ndjson"), "{odd}");
+        }
     }
 }

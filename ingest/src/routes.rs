@@ -10,10 +10,16 @@ use axum::{
 };
 use sluice_service::{Problem, http, nats::disk_sync::DiskSync, problem::ProblemCode};
 
-use crate::{app::App, bulk, openapi, person, ready};
+use crate::{
+    app::App,
+    bulk,
+    cors::{self, Origin},
+    openapi, person, ready,
+};
 
-/// The routes, with the client whose connection decides on readiness until the journal is open.
-pub fn routes(app: App, client: async_nats::Client, sync: DiskSync) -> Router {
+/// The routes, with the client whose connection decides on readiness until the journal is open, and
+/// the origins whose pages may post.
+pub fn routes(app: App, client: async_nats::Client, sync: DiskSync, origins: &[Origin]) -> Router {
     let ready = {
         let app = app.clone();
         move || {
@@ -24,7 +30,7 @@ pub fn routes(app: App, client: async_nats::Client, sync: DiskSync) -> Router {
             std::future::ready(readiness)
         }
     };
-    Router::new()
+    let routes = Router::new()
         .route("/person", post(bulk::create_for_many))
         .route("/person/{customer_id}", post(person::create))
         .route("/person/{customer_id}/{id}", get(person::show))
@@ -35,7 +41,12 @@ pub fn routes(app: App, client: async_nats::Client, sync: DiskSync) -> Router {
         .merge(http::health(ready, sync))
         .method_not_allowed_fallback(wrong_method)
         .fallback(nothing_here)
-        .layer(middleware::from_fn(observe))
+        .layer(middleware::from_fn(observe));
+    // Outermost: what is refused by whatever layer is for the page to read.
+    match cors::layer(origins) {
+        Some(layer) => routes.layer(layer),
+        None => routes,
+    }
 }
 
 /// A request that is counted until it is answered, or its client gone.

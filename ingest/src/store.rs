@@ -49,7 +49,9 @@ pub fn not_stored(error: PublishError) -> Problem {
             let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail);
             problem.at("header: Idempotency-Key")
         }
-        PublishError::TooLarge { .. } => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "message_too_large", detail),
+        PublishError::TooLarge { .. } => {
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "message_too_large", detail).at("")
+        }
         PublishError::Unknown(_) => Problem::new(StatusCode::GATEWAY_TIMEOUT, "outcome_unknown", detail),
     }
 }

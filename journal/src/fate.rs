@@ -24,8 +24,9 @@ const INBOX_MAX_BYTES: usize = 256;
 /// The most traces of one message that are told of.
 const MAX_TRACES: usize = 64;
 
-/// The most characters of a detail that is told. Lower: a database's words are cut. Higher: an answer about 1,024 events is larger than what
-/// the server takes (1 MiB; a control character takes six bytes).
+/// The most characters of a detail that is told; fewer where an answer would be larger than what
+/// the server takes now. Lower: a database's words are cut. Higher: memory for each waiting
+/// message.
 const DETAIL_CHARACTERS: usize = 100;
 
 /// What became of a message.
@@ -60,8 +61,10 @@ struct DeadEvents {
 }
 
 impl DeadEvents {
-    fn each(&self) -> impl Iterator<Item = DeadEvent> + '_ {
-        let event = |index| DeadEvent { index, code: self.reason.code().to_owned(), detail: self.detail.clone() };
+    /// Each of them, with so many characters of the detail.
+    fn each(&self, characters: usize) -> impl Iterator<Item = DeadEvent> + '_ {
+        let detail: String = self.detail.chars().take(characters).collect();
+        let event = move |index| DeadEvent { index, code: self.reason.code().to_owned(), detail: detail.clone() };
         self.events.iter().map(event)
     }
 }
@@ -126,13 +129,26 @@ impl Watched {
             span.in_scope(|| tracing::info!(position = %self.position, shard, dead, "committed"));
         }
         let Some(reply) = self.reply.filter(|reply| journal.rights().allow(reply)) else { return };
-        let dead = self.dead.iter().flat_map(DeadEvents::each).collect();
-        let fate = Fate { position: self.position.get().to_string(), shard: shard.map(str::to_owned), dead };
-        let payload = serde_json::to_vec(&fate).expect("a fate has only texts and numbers");
+        let Some(payload) = answer(self.position, shard, &self.dead, journal.max_payload()) else {
+            tracing::warn!(position = %self.position, "what became of a message is more than NATS takes: nobody is told");
+            return;
+        };
         if let Err(error) = journal.send(reply, Bytes::from(payload)).await {
             tracing::debug!(%error, "could not tell that a message is stored");
         }
     }
+}
+
+/// What is told of a message, in at most `room` bytes: details are cut short first. `None` where
+/// not even the events' numbers fit: to leave some out would tell their publishers that they are
+/// stored.
+fn answer(position: Position, shard: Option<&str>, dead: &[DeadEvents], room: usize) -> Option<Vec<u8>> {
+    [DETAIL_CHARACTERS, 20, 0].into_iter().find_map(|characters| {
+        let dead = dead.iter().flat_map(|dead| dead.each(characters)).collect();
+        let fate = Fate { position: position.get().to_string(), shard: shard.map(str::to_owned), dead };
+        let json = serde_json::to_vec(&fate).expect("a fate has only texts and numbers");
+        (json.len() <= room).then_some(json)
+    })
 }
 
 fn is_inbox(subject: &str) -> bool {
@@ -201,10 +217,12 @@ mod tests {
         told.note_dead(one(1_010), &refusal);
         told.note_dead(one(5), &refusal);
         assert!(told.is_dead(999) && told.is_dead(1_023) && !told.is_dead(1_024));
-        let dead: Vec<_> = told.dead.iter().flat_map(DeadEvents::each).collect();
-        assert!(dead.iter().map(|event| event.index).eq(0..1_024));
-        let answer = serde_json::to_vec(&Fate { position: "1".into(), shard: None, dead }).unwrap();
-        assert!(answer.len() < 1 << 20, "{} bytes", answer.len());
+        for room in [1 << 20, 256 << 10, 64 << 10] {
+            let json = answer(told.position, None, &told.dead, room).unwrap();
+            let fate: Fate = serde_json::from_slice(&json).unwrap();
+            assert!(json.len() <= room && fate.dead.iter().map(|event| event.index).eq(0..1_024), "{room}");
+        }
+        assert_eq!(answer(told.position, None, &told.dead, 16 << 10), None, "none of them may be left out");
         assert!(told.bytes() < 10_000, "{} bytes of memory", told.bytes());
     }
 

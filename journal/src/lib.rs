@@ -13,6 +13,7 @@
 //! 7. [`publish`]: [`Publisher`], which stores events by group commit.
 //! 8. [`fate`]: what became of a message, told to whoever asked.
 //! 9. [`read`]: [`Reader`], which reads a partition from a position, without a gap or not at all; `lookup`: single messages.
+//!    `message_id`: ids of messages that may be taken for another customer's.
 //! 10. `leader`: whose answers are believed where a stream has several copies.
 //! 11. [`dead`]: [`DeadLetters`], the events that can never become a row.
 //! 12. [`trim`]: what has been trimmed, and how: the record that every trimmer and every registration goes by.
@@ -31,6 +32,7 @@ mod make;
 pub mod members;
 #[cfg(debug_assertions)]
 pub mod memory;
+mod message_id;
 mod open;
 pub mod probe;
 pub mod publish;

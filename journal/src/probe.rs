@@ -16,7 +16,7 @@ const WRONG_LAST_SEQUENCE: u64 = 10_071;
 /// JetStream's code for "message size exceeds maximum allowed": a repair has shut the stream, and died. It has been reached.
 const TOO_LARGE: u64 = 10_054;
 /// A sequence that no stream of ours can have.
-const IMPOSSIBLE_SEQUENCE: &str = "9223372036854775807";
+pub(crate) const IMPOSSIBLE_SEQUENCE: &str = "9223372036854775807";
 
 /// What is wrong with the mapping.
 #[derive(Debug, thiserror::Error)]

@@ -8,47 +8,37 @@
 //! published to that partition until the journal has gone beyond all that this publisher was ever told, which a repair brings about
 //! where the shards have stored it; or until the process is started anew, which forgets. A publisher that only begins then cannot
 //! notice: that is what the stamps in the shards are for.
+//!
+//! No message is larger than half of what the server says that it takes (`max_payload`), whenever a
+//! round begins. A server that was told to take less while we are connected says so only when it
+//! refuses: `settle` finds out then what is stored.
 
 mod heights;
 mod packed;
+mod partition;
+mod settle;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{ops::Range, sync::Arc, time::Duration};
 
-use async_nats::{
-    connection::State,
-    jetstream::{self, ErrorCode, context::PublishErrorKind, message::PublishMessage},
-};
-use bytes::Bytes;
-use futures::future::join_all;
-use sluice_failpoint::fail_point;
-use sluice_model::{CustomerId, EventId, MessageBuilder, Pace, Partition, Position};
+use async_nats::jetstream;
+use sluice_model::{CustomerId, EventId, MessageBuilder, Position};
 use tokio::sync::{mpsc, oneshot};
 
+pub(crate) use self::partition::classify;
 use self::{
     heights::Heights,
-    packed::{Packed, pack},
+    packed::Reply,
+    partition::{Partitioned, run},
 };
 use crate::{
     Journal,
     fate::inbox::{Inbox, Waiting},
-    lookup, subject,
 };
 
 /// Requests that wait for a partition's next round. Beyond them callers wait for a place.
 const QUEUE: usize = 8_192;
 /// Requests of one round.
 const ROUND: usize = 4_096;
-/// The beginnings of two rounds are so far apart, where the former had at least so many requests. Shorter: rounds of a few requests on a
-/// busy machine, each with an fsync of its own. Longer: requests wait in vain.
-const APART: Duration = Duration::from_millis(1);
-const LOAD_FROM: usize = 4;
-/// From so many events on a round is worth its price: a few uploads are.
-const LARGE_FROM: usize = 256;
-/// How often a journal that went back is asked whether it has gone beyond again. Less: publishers learn late that it was repaired.
-const ASK_EVERY: Duration = Duration::from_secs(1);
 
 /// Why events were not stored, or not surely.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -83,8 +73,11 @@ pub enum PublishError {
         /// The lower one that came later.
         given: Position,
     },
-    /// The events are too large for one message.
-    #[error("{bytes} bytes in one message; at most {max} are allowed")]
+    /// The events are too large for one message: nothing was stored.
+    #[error(
+        "{bytes} bytes of one event are too large: the journal's NATS server takes messages of which {max} bytes are events \
+         (half of its max_payload); nothing of it was stored. Send less, or let the server take more"
+    )]
     TooLarge {
         /// How large they are.
         bytes: usize,
@@ -125,6 +118,15 @@ pub struct Stored {
     pub fate: Option<Waiting>,
 }
 
+/// What came of some of the events that were offered together.
+#[derive(Debug)]
+pub struct Piece {
+    /// Which of them, counted from 0.
+    pub events: Range<usize>,
+    /// What came of them.
+    pub stored: Result<Stored, PublishError>,
+}
+
 /// Stores events. Cloning is cheap; the clones share the rounds.
 #[derive(Debug, Clone)]
 pub struct Publisher {
@@ -139,7 +141,7 @@ struct Request {
     customer: CustomerId,
     message: MessageBuilder,
     ask: Ask,
-    stored: oneshot::Sender<Answer>,
+    reply: Reply,
 }
 
 impl Publisher {
@@ -181,176 +183,52 @@ impl Publisher {
         message: MessageBuilder,
         ask: Ask,
     ) -> Result<Stored, PublishError> {
-        self.offer(customer, message, ask).await?.await
-    }
-
-    /// Takes a customer's events, after all that it took of that customer before; gives what will come of them. Waits while there is no
-    /// room for more.
-    ///
-    /// # Errors
-    /// As [`Publisher::publish`]; so will the answer.
-    pub async fn offer(
-        &self,
-        customer: &CustomerId,
-        message: MessageBuilder,
-        ask: Ask,
-    ) -> Result<impl Future<Output = Result<Stored, PublishError>> + Send + use<>, PublishError> {
         let max = max_message_bytes(&self.journal);
         if message.bytes() > max {
             return Err(PublishError::TooLarge { bytes: message.bytes(), max });
         }
         let (stored, answer) = oneshot::channel();
-        let request = Request { customer: customer.clone(), message, ask, stored };
+        self.queue(customer, message, ask, Reply::Whole(stored)).await?;
+        answer.await.unwrap_or_else(|_| Err(ended()))
+    }
+
+    /// Takes a customer's events, after all that it took of that customer before; gives what will
+    /// come of each of them. They go into as few messages as the server's limit allows. Waits while
+    /// there is no room for more.
+    ///
+    /// # Errors
+    /// Where nobody takes them.
+    pub async fn offer(
+        &self,
+        customer: &CustomerId,
+        message: MessageBuilder,
+        ask: Ask,
+    ) -> Result<impl Future<Output = Vec<Piece>> + Send + use<>, PublishError> {
+        let events = message.events();
+        let (stored, answers) = mpsc::unbounded_channel();
+        self.queue(customer, message, ask, Reply::Pieces(stored)).await?;
+        Ok(packed::all_pieces(events, answers))
+    }
+
+    async fn queue(
+        &self,
+        customer: &CustomerId,
+        message: MessageBuilder,
+        ask: Ask,
+        reply: Reply,
+    ) -> Result<(), PublishError> {
+        let request = Request { customer: customer.clone(), message, ask, reply };
         let queue = &self.queues[self.journal.partitions().of(customer).index()];
-        queue.send(request).await.map_err(|_| PublishError::Disconnected)?;
-        let ended = || PublishError::Unknown("the publisher ended".to_owned());
-        Ok(async move { answer.await.unwrap_or_else(|_| Err(ended())) })
+        queue.send(request).await.map_err(|_| PublishError::Disconnected)
     }
 }
 
-/// The most bytes of a message: half of what the server takes, which leaves room for headers and for dead letters.
+fn ended() -> PublishError {
+    PublishError::Unknown("the publisher ended".to_owned())
+}
+
+/// The most bytes of a message: half of what the server takes, which leaves room for headers and
+/// for dead letters.
 pub fn max_message_bytes(journal: &Journal) -> usize {
-    journal.client().server_info().max_payload / 2
-}
-
-struct Partitioned {
-    journal: Journal,
-    context: jetstream::Context,
-    partition: Partition,
-    inbox: Inbox,
-    heights: Heights,
-}
-
-async fn run(mut partition: Partitioned, mut requests: mpsc::Receiver<Request>) {
-    let mut round = Vec::new();
-    let mut pace = Pace::new(APART, LOAD_FROM, LARGE_FROM);
-    while requests.recv_many(&mut round, ROUND).await > 0 {
-        if let Some(until) = pace.wait_until(Instant::now()) {
-            tokio::time::sleep_until(until.into()).await;
-            while round.len() < ROUND
-                && let Ok(request) = requests.try_recv()
-            {
-                round.push(request);
-            }
-        }
-        let events = round.iter().map(|request| request.message.events()).sum();
-        pace.begun(Instant::now(), round.len(), events);
-        let max_bytes = max_message_bytes(&partition.journal);
-        let packed = pack(round.drain(..), max_bytes);
-        partition.publish(packed).await;
-    }
-}
-
-impl Partitioned {
-    async fn publish(&mut self, packed: Vec<Packed>) {
-        // A client that has lost its server keeps what is published and sends it later, when the caller has long been
-        // told something else.
-        if self.context.client().connection_state() != State::Connected {
-            packed.into_iter().for_each(|message| message.refuse(&PublishError::Disconnected));
-            return;
-        }
-        if let Err(error) = self.may_publish().await {
-            packed.into_iter().for_each(|message| message.refuse(&error));
-            return;
-        }
-        let mut waiting = Vec::with_capacity(packed.len());
-        for mut message in packed {
-            let payload = Bytes::from(std::mem::take(&mut message.message).into_payload());
-            let subject = subject::create(self.journal.partitions(), &message.customer);
-            let (headers, fate) = message.headers(&self.inbox);
-            let mut publish = PublishMessage::build().payload(payload.clone());
-            if let Some(headers) = headers {
-                publish = publish.headers(headers);
-            }
-            fail_point!("publish.before");
-            match self.context.send_publish(subject, publish).await {
-                // Kept only where it may have to be compared.
-                Ok(ack) => waiting.push((message.has_id.then_some(payload), fate, message, ack)),
-                Err(error) => message.refuse(&classify(&error)),
-            }
-        }
-        fail_point!("publish.sent");
-        // All at once: an acknowledgement's time limit begins when it is awaited.
-        let told = join_all(waiting.into_iter().map(|(payload, fate, message, ack)| {
-            let this = &*self;
-            async move {
-                let ack = match ack.await {
-                    Ok(ack) => ack,
-                    Err(error) => {
-                        message.refuse(&classify(&error));
-                        return None;
-                    }
-                };
-                fail_point!("publish.acked");
-                match this.position(ack.sequence) {
-                    Ok(position) if ack.duplicate => {
-                        message.answer_again(position, this.is_the_same(position, payload).await);
-                        // What was stored before says where that was.
-                        None
-                    }
-                    Ok(position) => {
-                        message.answer(position, fate);
-                        Some(position)
-                    }
-                    Err(error) => {
-                        message.refuse(&error);
-                        None
-                    }
-                }
-            }
-        }))
-        .await;
-        let told: Vec<Position> = told.into_iter().flatten().collect();
-        if let Err(error) = self.heights.note(&told) {
-            tracing::error!(partition = %self.partition, error = &error as &dyn std::error::Error, "nothing more is published");
-        }
-    }
-
-    /// Whether the partition can be used as it is, and the journal has not gone back, or has gone
-    /// beyond that again; it is asked for that once a second.
-    async fn may_publish(&mut self) -> Result<(), PublishError> {
-        if let Some(why) = self.journal.misconfigured(self.partition) {
-            return Err(PublishError::Misconfigured(why));
-        }
-        let refused = self.heights.check();
-        let due = self.heights.asked.is_none_or(|asked| asked.elapsed() >= ASK_EVERY);
-        if refused.is_err() && due {
-            self.heights.asked = Some(Instant::now());
-            if let Ok(bounds) = self.journal.bounds(self.partition).await {
-                self.heights.reached(bounds.last);
-            }
-            return self.heights.check();
-        }
-        refused
-    }
-
-    /// Whether the message at a position holds these very events. One that is trimmed by now is taken for the same: the key says so.
-    async fn is_the_same(&self, position: Position, payload: Option<Bytes>) -> Result<bool, PublishError> {
-        let unknown =
-            |error: crate::JournalError| PublishError::Unknown(format!("stored before as {position:?}: {error}"));
-        let before = lookup::payload(&self.journal, position).await.map_err(unknown)?;
-        Ok(before.is_none_or(|before| payload.is_none_or(|payload| before == payload)))
-    }
-
-    fn position(&self, sequence: u64) -> Result<Position, PublishError> {
-        Position::new(sequence).filter(|position| position.partition() == self.partition).ok_or_else(|| {
-            PublishError::Unknown(format!("stored as {sequence}, which is not of partition {}", self.partition))
-        })
-    }
-}
-
-pub(crate) fn classify(error: &jetstream::context::PublishError) -> PublishError {
-    match error.kind() {
-        PublishErrorKind::StreamNotFound => PublishError::NoLeader,
-        PublishErrorKind::MaxPayloadExceeded => PublishError::Refused(error.to_string()),
-        PublishErrorKind::Other => {
-            let source = std::error::Error::source(error).and_then(|e| e.downcast_ref::<jetstream::Error>());
-            match source {
-                Some(refused) if refused.error_code() == ErrorCode::STREAM_STORE_FAILED => PublishError::Full,
-                Some(refused) => PublishError::Refused(refused.to_string()),
-                None => PublishError::Unknown(error.to_string()),
-            }
-        }
-        _ => PublishError::Unknown(error.to_string()),
-    }
+    journal.client().max_payload() / 2
 }

@@ -2,7 +2,7 @@
 //!
 //! All events of a message belong to one customer, the one its subject names.
 
-use std::iter;
+use std::{iter, ops::Range};
 
 use memchr::memchr;
 
@@ -13,6 +13,9 @@ pub const MAX_EVENTS: usize = 1_024;
 /// The most bad events of one message of which each is told why it is bad; the others are only known to be. Lower: the dead letters of a
 /// message with a few of them say less. Higher: a message that is full of them takes longer to read, at the cost of everybody else.
 pub const MAX_EXPLAINED: usize = 16;
+
+/// What some editors put before a text that is UTF-8. It says nothing, and is taken off.
+pub const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// One event of a message, as it stands there.
 #[derive(Debug)]
@@ -30,7 +33,7 @@ pub struct Event<'a> {
 /// whole (empty, or of too many lines) is a single error, at index 0. A final line feed is allowed; a single object may
 /// itself be spread over lines (as an editor writes it).
 pub fn events<'a>(payload: &'a [u8], customer: &'a CustomerId) -> impl Iterator<Item = Event<'a>> {
-    let payload = payload.trim_ascii();
+    let payload = payload.strip_prefix(BYTE_ORDER_MARK).unwrap_or(payload).trim_ascii();
     let (whole, lines) = match shape(payload) {
         Shape::Refused(refusal) => (Some(Event { json: payload, person: Err(refusal) }), None),
         Shape::Whole => (Some(Event { json: payload, person: Person::decode(payload, customer) }), None),
@@ -105,6 +108,13 @@ impl MessageBuilder {
         Self::default()
     }
 
+    /// A message of one event.
+    pub fn of(person: &Person<'_>) -> Self {
+        let mut message = Self::new();
+        message.push(person);
+        message
+    }
+
     /// Adds one event and gives its index in the message.
     ///
     /// # Panics
@@ -136,6 +146,33 @@ impl MessageBuilder {
         if self.events > 0 {
             self.payload.push(b'\n');
         }
+    }
+
+    /// A message of so many events, from its bytes.
+    ///
+    /// # Panics
+    /// Where the bytes hold another number of lines.
+    pub fn from_payload(payload: Vec<u8>, events: usize) -> Self {
+        let message = Self { payload, events };
+        assert_eq!(message.sizes().count(), events, "each event is one line");
+        message
+    }
+
+    /// How many bytes each of its events has, in order.
+    pub fn sizes(&self) -> impl Iterator<Item = usize> {
+        self.lines().map(<[u8]>::len)
+    }
+
+    /// The events with these indexes as a message of their own.
+    pub fn part(&self, events: Range<usize>) -> Self {
+        let count = events.len();
+        let lines: Vec<&[u8]> = self.lines().skip(events.start).take(count).collect();
+        Self { payload: lines.join(&b'\n'), events: lines.len() }
+    }
+
+    fn lines(&self) -> impl Iterator<Item = &[u8]> {
+        // An empty message is no line; serde_json writes no line feed.
+        self.payload.split(|byte| *byte == b'\n').take(self.events)
     }
 
     /// How many events it holds.
@@ -211,6 +248,35 @@ mod tests {
         assert_eq!((good.len(), bad.len()), (20, 40));
         let details = bad.into_iter().filter(|event| event.as_ref().is_err_and(|refusal| !refusal.detail.is_empty()));
         assert_eq!(details.count(), MAX_EXPLAINED);
+    }
+
+    #[test]
+    fn a_message_is_divided_between_any_two_events() {
+        let mut message = MessageBuilder::new();
+        assert_eq!(message.sizes().count(), 0);
+        for name in ["a", "bb", "c\nc"] {
+            message.push(&Person { name: name.into(), address: "".into() });
+        }
+        assert_eq!(message.sizes().sum::<usize>() + 2, message.bytes());
+        for cut in 0..=3 {
+            let (mut before, after) = (message.part(0..cut), message.part(cut..3));
+            assert_eq!((before.events(), after.events()), (cut, 3 - cut));
+            before.append(&after);
+            assert_eq!(before.into_payload(), message.clone().into_payload());
+        }
+        let payload = message.clone().into_payload();
+        assert_eq!(MessageBuilder::from_payload(payload, 3).sizes().count(), 3);
+    }
+
+    #[test]
+    fn a_byte_order_mark_before_a_message_is_taken_off() {
+        let marked = |text: &str| [BYTE_ORDER_MARK, text.as_bytes()].concat();
+        let good = r#"{"name":"a","address":"b"}"#;
+        assert_eq!(reasons(&marked(good)), [None]);
+        assert_eq!(reasons(&marked(&format!("{good}\n{good}"))), [None, None]);
+        assert_eq!(reasons(&marked("")), [Some(Reason::EmptyMessage)]);
+        let within = [good.as_bytes(), b"\n", &marked(good)].concat();
+        assert_eq!(reasons(&within), [None, Some(Reason::MalformedJson)]);
     }
 
     #[test]

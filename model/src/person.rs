@@ -2,10 +2,13 @@
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::Value;
 
+use self::customer_text::CustomerText;
 use crate::{CustomerId, Reason, Refusal};
+
+mod customer_text;
 
 /// A person to be created, borrowed from the message it was read from where that is possible.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -25,25 +28,24 @@ struct PersonEvent<'a> {
     #[serde(borrow)]
     address: Cow<'a, str>,
     #[serde(borrow, default)]
-    customer_id: Option<Cow<'a, str>>,
+    customer_id: Option<CustomerText<'a>>,
 }
 
 impl<'a> PersonEvent<'a> {
     fn read(json: &'a [u8]) -> Result<Self, Refusal> {
         // Checked once as a whole, which is quicker than string by string, and gives the same error for every place.
-        let text = std::str::from_utf8(json).map_err(|e| Refusal::new(Reason::MalformedJson, e))?;
-        let event = serde_json::from_str(text).map_err(|e| match e.classify() {
+        let text = std::str::from_utf8(json).map_err(|e| not_utf8(json, &e))?;
+        // serde would also read a struct from an array of its fields; an event is an object.
+        if !text.trim_ascii_start().starts_with('{') {
+            return Err(no_object(text));
+        }
+        serde_json::from_str(text).map_err(|e| match e.classify() {
             serde_json::error::Category::Data => {
                 let refusal = Refusal::new(Reason::InvalidEvent, e);
                 offending(text).map_or(refusal.clone(), |pointer| refusal.at(pointer))
             }
-            _ => Refusal::new(Reason::MalformedJson, e),
-        })?;
-        // serde would also read a struct from an array of its fields; an event is an object.
-        if !text.trim_start().starts_with('{') {
-            return Err(Refusal::new(Reason::InvalidEvent, "not a JSON object").at(""));
-        }
-        Ok(event)
+            _ => malformed(text, &e),
+        })
     }
 
     fn person(self) -> Result<Person<'a>, Refusal> {
@@ -51,6 +53,42 @@ impl<'a> PersonEvent<'a> {
         person.check()?;
         Ok(person)
     }
+}
+
+/// What is wrong with bytes that are not UTF-8: some tools write UTF-16, and say so by its first
+/// two bytes.
+fn not_utf8(json: &[u8], error: &std::str::Utf8Error) -> Refusal {
+    let is_utf16 = json.starts_with(b"\xFF\xFE") || json.starts_with(b"\xFE\xFF");
+    let hint = if is_utf16 { ": this is UTF-16; send UTF-8" } else { "" };
+    Refusal::new(Reason::MalformedJson, format!("{error}{hint}"))
+}
+
+/// What is wrong with a text that does not begin with an object.
+fn no_object(text: &str) -> Refusal {
+    match serde_json::from_str::<IgnoredAny>(text) {
+        Ok(_) if is_array(text) => Refusal::new(Reason::InvalidEvent, ARRAY).at(""),
+        Ok(_) => Refusal::new(Reason::InvalidEvent, "not a JSON object").at(""),
+        Err(error) => malformed(text, &error),
+    }
+}
+
+/// What is wrong with a text that is not JSON; two mistakes are common where many events are sent.
+fn malformed(text: &str, error: &serde_json::Error) -> Refusal {
+    if is_array(text) {
+        Refusal::new(Reason::MalformedJson, format!("{error}: {ARRAY}"))
+    } else if text.trim_ascii_end().ends_with("},") {
+        let detail = format!("{error}: a comma follows the object; between lines of NDJSON there is none");
+        Refusal::new(Reason::MalformedJson, detail)
+    } else {
+        Refusal::new(Reason::MalformedJson, error)
+    }
+}
+
+const ARRAY: &str = "a JSON array is not taken; send one object on each line (NDJSON), without brackets and \
+                     without commas between them";
+
+fn is_array(text: &str) -> bool {
+    text.trim_ascii_start().starts_with('[')
 }
 
 /// The first place at which JSON is not an event; `None` where a field is there twice.
@@ -63,7 +101,8 @@ fn offending(text: &str) -> Option<String> {
     }
     fields.into_iter().find_map(|(field, value)| match field.as_str() {
         "name" | "address" => None,
-        "customer_id" => (!value.is_string() && !value.is_null()).then(|| "/customer_id".to_owned()),
+        "customer_id" if value.is_string() || value.is_null() || value.is_u64() => None,
+        "customer_id" => Some("/customer_id".to_owned()),
         unknown => Some(format!("/{}", unknown.replace('~', "~0").replace('/', "~1"))),
     })
 }
@@ -82,7 +121,7 @@ impl<'a> Person<'a> {
     /// A [`Refusal`] for everything that could not become a row, so that a shard is never asked to refuse it.
     pub fn decode(json: &'a [u8], customer: &CustomerId) -> Result<Self, Refusal> {
         let event = PersonEvent::read(json)?;
-        if let Some(other) = event.customer_id.as_ref().filter(|id| *id != customer.as_str()) {
+        if let Some(other) = event.customer_id.as_deref().filter(|id| *id != customer.as_str()) {
             let detail = format!("/customer_id is {other:?}, the subject's customer is {customer}");
             return Err(Refusal::new(Reason::CustomerMismatch, detail).at("/customer_id"));
         }
@@ -95,7 +134,7 @@ impl<'a> Person<'a> {
             return None;
         }
         let event: PersonEvent<'_> = serde_json::from_str(std::str::from_utf8(json).ok()?).ok()?;
-        let is_own = event.customer_id.as_ref().is_none_or(|id| *id == customer.as_str());
+        let is_own = event.customer_id.as_deref().is_none_or(|id| id == customer.as_str());
         if is_own { event.person().ok() } else { None }
     }
 
@@ -105,7 +144,7 @@ impl<'a> Person<'a> {
     /// As [`Person::decode`]; also where the customer is missing, or none.
     pub fn decode_with_customer(json: &'a [u8]) -> Result<(CustomerId, Self), Refusal> {
         let event = PersonEvent::read(json)?;
-        let Some(customer) = &event.customer_id else {
+        let Some(customer) = event.customer_id.as_deref() else {
             return Err(Refusal::new(Reason::InvalidEvent, "missing field `customer_id`").at("/customer_id"));
         };
         let customer = customer.parse().map_err(|e| {
@@ -165,6 +204,7 @@ mod tests {
             1 => Just(format!("\"{}\"", "x".repeat(1_025))),
             1 => Just("\"\\u0000\"".to_owned()),
             1 => Just("\"42\"".to_owned()),
+            1 => Just("42".to_owned()),
         ];
         let name = prop_oneof![3 => Just("name"), 3 => Just("address"), 1 => Just("customer_id"), 1 => Just("odd")];
         let fields = prop::collection::vec((name, value), 0..4);
@@ -212,6 +252,8 @@ mod tests {
         assert_eq!(other.unwrap_err().reason, Reason::InvalidCustomer);
         let not_utf8 = Person::decode(b"{\"name\":\"\xff\",\"address\":\"\"}", &"42".parse().unwrap());
         assert_eq!(not_utf8.unwrap_err().reason, Reason::MalformedJson);
+        let utf16 = Person::decode(b"\xFF\xFE{\0}\0", &"42".parse().unwrap()).unwrap_err();
+        assert!(utf16.detail.contains("send UTF-8"), "{utf16}");
     }
 
     #[test]
@@ -222,6 +264,39 @@ mod tests {
     }
 
     #[test]
+    fn a_customer_may_be_a_plain_whole_number_and_stands_for_its_decimal_text() {
+        let whose = |id: &str| {
+            let json = format!(r#"{{"name":"a","address":"b","customer_id":{id}}}"#);
+            let refusal = |refusal: Refusal| (refusal.reason, refusal.pointer);
+            Person::decode_with_customer(json.as_bytes()).map(|(customer, _)| customer.to_string()).map_err(refusal)
+        };
+        for whole in ["0", "42", "9007199254740993", "18446744073709551615"] {
+            assert_eq!(whose(whole).unwrap(), whole);
+            assert_eq!(whose(&format!("\"{whole}\"")).unwrap(), whole);
+        }
+        let refused = Err((Reason::InvalidEvent, Some("/customer_id".to_owned())));
+        for odd in ["-1", "-0", "1.0", "4.2", "1e3", "18446744073709551616", "true", "[42]", "{}"] {
+            assert_eq!(whose(odd), refused, "{odd}");
+        }
+        assert!(decode(r#"{"name":"a","address":"b","customer_id":42}"#).is_ok());
+        assert_eq!(decode(r#"{"name":"a","address":"b","customer_id":43}"#), Err(Reason::CustomerMismatch));
+    }
+
+    #[test]
+    fn a_refusal_says_what_to_do_and_names_nothing_of_the_program() {
+        let detail = |json: &str| Person::decode(json.as_bytes(), &"42".parse().unwrap()).unwrap_err().detail;
+        let object = r#"{"name":"a","address":"b"}"#;
+        for array in [format!("[{object},{object}]"), "[".to_owned(), format!("[{object},"), "[]".to_owned()] {
+            assert!(detail(&array).contains("one object on each line"), "{array}: {}", detail(&array));
+        }
+        assert!(detail(&format!("{object},")).contains("comma"));
+        for json in ["7", "\"a\"", "null", "[]", "{}", r#"{"name":1}"#, r#"{"name":"a","address":[]}"#, "", "x"] {
+            let detail = detail(json);
+            assert!(!["struct", "enum", "Person", "Cow"].iter().any(|word| detail.contains(word)), "{detail}");
+        }
+    }
+
+    #[test]
     fn a_refusal_points_at_the_offending_place() {
         let pointer = |json: &str| Person::decode(json.as_bytes(), &"42".parse().unwrap()).unwrap_err().pointer;
         let long = format!(r#"{{"name":"a","address":"{}"}}"#, "x".repeat(4_097));
@@ -229,7 +304,7 @@ mod tests {
             (r#"{"name":"a"}"#, Some("/address")),
             (r#"{"name":1,"address":"b"}"#, Some("/name")),
             (r#"{"name":"a","address":"b","a/b~":3}"#, Some("/a~1b~0")),
-            (r#"{"name":"a","address":"b","customer_id":42}"#, Some("/customer_id")),
+            (r#"{"name":"a","address":"b","customer_id":4.2}"#, Some("/customer_id")),
             (r#"{"name":"a","address":"b","customer_id":"43"}"#, Some("/customer_id")),
             (r#"{"name":"a\u0000","address":"b"}"#, Some("/name")),
             ("[1]", Some("")),

@@ -1,4 +1,9 @@
 //! The door of a public HTTP service: TLS or not, how many may come in, and how slow they may be.
+//!
+//! With TLS it speaks HTTP/2 and HTTP/1.1, as each client likes best (ALPN); without, HTTP/1.1
+//! alone.
+
+mod connection;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -9,12 +14,25 @@ use clap::{Args, builder::RangedU64ValueParser};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use self::connection::Watching;
 use crate::Problem;
 
 /// How long a TLS handshake may take.
 const TLS_HANDSHAKE: Duration = Duration::from_secs(10);
 /// The most bytes of a request's head; also what a connection may buffer.
-const HEAD_BYTES: usize = 32 << 10;
+const HEAD_BYTES: u32 = 32 << 10;
+/// Requests at once on one HTTP/2 connection; a client waits with more. Less: clients that share a
+/// connection wait for each other. More: a single connection takes more of the places of
+/// `--max-connections`.
+const STREAMS: u32 = 128;
+/// Bytes that an HTTP/2 client may send ahead of what is read, of a request and of a connection.
+/// Less: uploads over long lines are slow. More: memory for each connection whose requests wait.
+const STREAM_WINDOW: u32 = 128 << 10;
+const CONNECTION_WINDOW: u32 = 256 << 10;
+/// How often an HTTP/2 client is asked whether it is there, and how long it may take to say so.
+/// Less: clients on bad lines are cut off. More: a client that vanished without a word holds its
+/// connection.
+const PING: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(20));
 /// How often the certificate's files are looked at.
 const CERTIFICATE_LOOK: Duration = Duration::from_secs(60);
 
@@ -32,12 +50,15 @@ pub struct DoorArgs {
     /// is said from being overheard.
     #[arg(long, env = "PLAINTEXT")]
     pub plaintext: bool,
-    /// The most connections at once; one more is closed unanswered. Too low: clients are turned away while there is
-    /// room. Too high: each takes a file descriptor and some 20 KiB.
+    /// The most connections at once; one more is closed unanswered. With TLS also the most requests
+    /// under way in all of them together, as HTTP/2 has many on a connection; one more is answered
+    /// 503. Too low: clients are turned away while there is room. Too high: each takes a file
+    /// descriptor and some 20 KiB.
     #[arg(long, env = "MAX_CONNECTIONS", default_value_t = 8_192, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     pub max_connections: usize,
-    /// How long a client may take over a request's head, and between two requests, in milliseconds; then its connection is closed.
-    /// Too low: kept connections are closed under clients that pause. Too high: slow clients hold connections.
+    /// How long a client may take over a request's head, and between two requests, in milliseconds;
+    /// then its connection is closed, whether it speaks HTTP/1.1 or HTTP/2. Too low: kept
+    /// connections are closed under clients that pause. Too high: slow clients hold connections.
     #[arg(long, env = "HEADER_TIMEOUT_MS", default_value_t = 30_000, value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
     pub header_timeout_ms: u64,
     /// How long, after a stop, requests under way may take to end, in milliseconds. Too low: answers are lost. Too high: one
@@ -87,9 +108,10 @@ impl DoorArgs {
         let listener = listener.into_std()?;
         match self.tls(&shutdown).await? {
             Some(tls) => {
-                let server = axum_server::from_tcp_rustls(listener, tls)?;
-                let mut server =
-                    server.map(|acceptor| acceptor.handshake_timeout(TLS_HANDSHAKE)).handle(handle).http1_only();
+                let server = axum_server::from_tcp_rustls(listener, tls)?.handle(handle);
+                let mut server = server.map(|acceptor| {
+                    Watching::new(acceptor.handshake_timeout(TLS_HANDSHAKE), self.header_timeout(), max)
+                });
                 self.limit(&mut server);
                 server.serve(room).await?;
             }
@@ -103,9 +125,18 @@ impl DoorArgs {
     }
 
     fn limit<A: axum_server::Address, Acceptor>(&self, server: &mut Server<A, Acceptor>) {
-        let limit = Duration::from_millis(self.header_timeout_ms);
         let timer = hyper_util::rt::TokioTimer::new();
-        server.http_builder().http1().timer(timer).header_read_timeout(limit).max_buf_size(HEAD_BYTES);
+        let mut http1 = server.http_builder().http1();
+        http1.timer(timer.clone()).header_read_timeout(self.header_timeout()).max_buf_size(HEAD_BYTES as usize);
+        // How many requests a client may begin and take back is limited by hyper itself.
+        let mut http2 = server.http_builder().http2();
+        http2.timer(timer).max_concurrent_streams(STREAMS).max_header_list_size(HEAD_BYTES);
+        http2.initial_stream_window_size(STREAM_WINDOW).initial_connection_window_size(CONNECTION_WINDOW);
+        http2.keep_alive_interval(PING.0).keep_alive_timeout(PING.1);
+    }
+
+    fn header_timeout(&self) -> Duration {
+        Duration::from_millis(self.header_timeout_ms)
     }
 
     async fn tls(&self, shutdown: &CancellationToken) -> anyhow::Result<Option<RustlsConfig>> {
@@ -114,6 +145,7 @@ impl DoorArgs {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let config = RustlsConfig::from_pem_file(certificate, key).await;
         let config = config.with_context(|| format!("cannot use {} with {}", certificate.display(), key.display()))?;
+        offer_protocols(&config);
         let (reloaded, shutdown) = (config.clone(), shutdown.clone());
         let (certificate, key) = (Arc::new(certificate.clone()), Arc::new(key.clone()));
         tokio::spawn(async move {
@@ -126,13 +158,24 @@ impl DoorArgs {
                 }
                 known = now;
                 match reloaded.reload_from_pem_file(certificate.as_ref(), key.as_ref()).await {
-                    Ok(()) => tracing::info!(?certificate, "the certificate was read anew"),
+                    Ok(()) => {
+                        offer_protocols(&reloaded);
+                        tracing::info!(?certificate, "the certificate was read anew");
+                    }
                     Err(error) => tracing::error!(%error, ?certificate, "the former certificate stays in force"),
                 }
             }
         });
         Ok(Some(config))
     }
+}
+
+/// Lets clients choose HTTP/2 or HTTP/1.1, or HTTP/1.0 where they know nothing newer: whoever asks
+/// for what is not offered is not let in.
+fn offer_protocols(config: &RustlsConfig) {
+    let mut offering = rustls::ServerConfig::clone(&config.get_inner());
+    offering.alpn_protocols = [&b"h2"[..], b"http/1.1", b"http/1.0"].map(<[u8]>::to_vec).into();
+    config.reload_from_config(Arc::new(offering));
 }
 
 /// There is no room for another connection.

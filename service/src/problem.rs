@@ -57,6 +57,33 @@ impl Problem {
     }
 }
 
+/// A text of serde's without the names of our own types: what is wanted is an object, whatever the
+/// program calls it.
+pub fn without_type_names(text: &str) -> String {
+    const KINDS: [&str; 6] = ["tuple", "unit", "newtype", "untagged", "tagged", "internally"];
+    let mut plain: Vec<&str> = Vec::new();
+    let mut words = text.split(' ').peekable();
+    while let Some(word) = words.next() {
+        let what = match word {
+            "struct" => "an object",
+            "enum" => "one of several forms",
+            _ => {
+                plain.push(word);
+                continue;
+            }
+        };
+        let Some(_name) = words.next_if(|next| next.starts_with(|c: char| c.is_ascii_uppercase())) else {
+            plain.push(word);
+            continue;
+        };
+        while plain.last().is_some_and(|last| KINDS.contains(last)) {
+            plain.pop();
+        }
+        plain.push(what);
+    }
+    plain.join(" ")
+}
+
 /// The code of the problem that a response tells, among the response's extensions: for whoever counts.
 #[derive(Debug, Clone)]
 pub struct ProblemCode(pub String);
@@ -99,5 +126,31 @@ impl IntoResponse for Problem {
         #[derive(Serialize)]
         struct Nothing {}
         self.respond_with(&Nothing {})
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_callers_mistake_is_told_without_the_names_of_our_types() {
+        for (text, plain) in [
+            (
+                "invalid type: integer `1`, expected struct WriteQuestion",
+                "invalid type: integer `1`, expected an object",
+            ),
+            (
+                "invalid length 0, expected struct A with 2 elements",
+                "invalid length 0, expected an object with 2 elements",
+            ),
+            ("expected tuple struct At", "expected an object"),
+            ("did not match any variant of untagged enum To", "did not match any variant of one of several forms"),
+            ("unknown field `struct`, expected `name`", "unknown field `struct`, expected `name`"),
+            ("a struct is none", "a struct is none"),
+            ("", ""),
+        ] {
+            assert_eq!(without_type_names(text), plain);
+        }
     }
 }

@@ -2,18 +2,21 @@
 
 use axum::http::StatusCode;
 use serde::de::DeserializeOwned;
-use sluice_service::Problem;
+use sluice_model::message::BYTE_ORDER_MARK;
+use sluice_service::{Problem, problem::without_type_names};
 
 /// Reads a request's JSON; a problem names the field that is wrong.
 ///
 /// # Errors
 /// 400 where it is no JSON, 422 where it is not the wanted JSON.
 pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
     let mut json = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let (pointer, inner) = (pointer(error.path()), error.inner());
         if inner.is_data() {
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_field", inner).at(pointer)
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_field", without_type_names(&inner.to_string()))
+                .at(pointer)
         } else {
             Problem::new(StatusCode::BAD_REQUEST, "invalid_json", format_args!("the body is not JSON: {inner}"))
         }
@@ -55,6 +58,11 @@ mod tests {
             assert_eq!((problem.status, problem.pointer.as_deref()), (422, Some(pointer)), "{problem}");
             assert!(problem.detail.contains(detail), "{problem}");
         }
+        for body in [&b"[]"[..], b"7", br#"{"customers":[7]}"#, br#"{"customers":[[]]}"#, br#"{"customers":{}}"#] {
+            let problem = parse::<WriteQuestions>(body).unwrap_err();
+            assert!(problem.status == 422 && !problem.detail.contains("Question"), "{problem}");
+        }
+        assert!(parse::<WriteQuestions>(b"\xEF\xBB\xBF{\"customers\":[]}").is_ok());
         for body in [&b""[..], b"{", b"{\"customers\":[]} x"] {
             assert_eq!(parse::<WriteQuestions>(body).unwrap_err().status, 400);
         }

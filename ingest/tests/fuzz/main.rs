@@ -57,7 +57,8 @@ fn second_opinion(json: &[u8], customer: &str) -> Option<(String, String)> {
     let Value::Object(fields) = serde_json::from_str(text).ok()? else { return None };
     let (name, address) = (fields.get("name")?.as_str()?, fields.get("address")?.as_str()?);
     let known = |field: &String| ["name", "address", "customer_id"].contains(&field.as_str());
-    let same = fields.get("customer_id").is_none_or(|id| id.is_null() || id == customer);
+    let number = |id: &Value| id.as_u64().is_some_and(|number| number.to_string() == customer);
+    let same = fields.get("customer_id").is_none_or(|id| id.is_null() || id == customer || number(id));
     let fits = name.len() <= 1_024 && address.len() <= 4_096 && !name.contains('\0') && !address.contains('\0');
     (fields.keys().all(known) && same && fits).then(|| (name.to_owned(), address.to_owned()))
 }

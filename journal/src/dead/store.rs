@@ -180,10 +180,44 @@ impl DeadLetters {
     }
 
     async fn store_one(&self, letter: &Grave) -> Result<(), PublishError> {
+        let room = self.room();
+        if letter.payload.len() > room && letter.events.count() > 1 {
+            // The server takes less than when the letters were made.
+            return self.store_divided(letter, room).await;
+        }
         match self.publish_one(letter, 0).await {
             Err(error) if is_overtaken(&error) => self.store_beside(letter).await,
             stored => stored,
         }
+    }
+
+    /// Stores a letter of several events as several letters. The first has its subject, and so
+    /// finds out whether the whole was stored before: then the others are not wanted.
+    async fn store_divided(&self, letter: &Grave, room: usize) -> Result<(), PublishError> {
+        let parts = letter.clone().fitting(room);
+        let Some((first, others)) = parts.split_first() else { return Ok(()) };
+        match self.publish_one(first, 0).await {
+            Err(error) if is_overtaken(&error) => {
+                if self.is_stored_whole(letter).await? {
+                    return Ok(());
+                }
+                self.store_beside(first).await?;
+            }
+            stored => stored?,
+        }
+        for other in others {
+            match self.publish_one(other, 0).await {
+                Err(error) if is_overtaken(&error) => self.store_beside(other).await?,
+                stored => stored?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn is_stored_whole(&self, letter: &Grave) -> Result<bool, PublishError> {
+        let unknown = |error| PublishError::with_source(PublishErrorKind::BrokenPipe, error);
+        let there = self.0.last_message(DEAD_STREAM.to_owned(), &letter.dead_subject()).await.map_err(unknown)?;
+        Ok(there.is_some_and(|there| is_of_the_same_message(letter, &there) && missing(letter, there).is_empty()))
     }
 
     /// There is a letter of that id: this message was read before. Where its letter was another one's work, which grouped the
@@ -193,8 +227,7 @@ impl DeadLetters {
         let unknown = |error| PublishError::with_source(PublishErrorKind::BrokenPipe, error);
         let there = self.0.last_message(DEAD_STREAM.to_owned(), &letter.dead_subject()).await.map_err(unknown)?;
         let Some(there) = there else { return Err(PublishErrorKind::WrongLastSequence.into()) };
-        let stamp = there.headers.get(header::STAMP).and_then(|stamp| stamp.as_str().parse::<i64>().ok()).unwrap_or(0);
-        if stamp != 0 && letter.stamp != 0 && stamp != letter.stamp {
+        if !is_of_the_same_message(letter, &there) {
             tracing::warn!(
                 event = %letter.id, lost = ?there.payload,
                 "the journal has lost the message of a dead letter, and another one has its position: its letter takes that one's place"
@@ -228,6 +261,13 @@ impl DeadLetters {
             },
         }
     }
+}
+
+/// Whether a stored letter is of the very message that this one is of, and not of one that the
+/// journal has lost.
+fn is_of_the_same_message(letter: &Grave, there: &Raw) -> bool {
+    let stamp = there.headers.get(header::STAMP).and_then(|stamp| stamp.as_str().parse::<i64>().ok()).unwrap_or(0);
+    stamp == 0 || letter.stamp == 0 || stamp == letter.stamp
 }
 
 /// Returns the letters that have to be stored for those events that the stored letter of the same id leaves out.

@@ -77,6 +77,15 @@ impl Turn {
     pub async fn copy(&self, message: &Message) -> Result<Position, CopyError> {
         const OPERATION: &str = "copy a message";
         let headers = self.headers(message);
+        let (bytes, room) = (message.payload.len() + header_bytes(&headers), self.journal.max_payload());
+        if bytes > room {
+            let what = format!(
+                "the copy of {} has {bytes} bytes with its headers, and the NATS server takes {room}: raise its max_payload for as \
+                 long as the repair takes, and give the command again",
+                message.position
+            );
+            return Err(JournalError::new(OPERATION, what).into());
+        }
         let published = self
             .journal
             .context()
@@ -117,4 +126,13 @@ impl Turn {
         headers.insert(header::EXPECTED_LAST_SUBJECT_SEQUENCE_SUBJECT, subject::filler(position.partition()));
         headers
     }
+}
+
+/// What headers take on the wire: a first line, and for each a name, a value and four more.
+fn header_bytes(headers: &HeaderMap) -> usize {
+    let one = |(name, values): (&async_nats::HeaderName, &Vec<async_nats::HeaderValue>)| {
+        let name: &str = name.as_ref();
+        values.iter().map(|value| name.len() + value.as_str().len() + 4).sum::<usize>()
+    };
+    14 + headers.iter().map(one).sum::<usize>()
 }

@@ -3,6 +3,7 @@
 
 mod added_shard;
 mod asked;
+mod clients;
 mod closed_pipes;
 mod cluster;
 mod crash;
@@ -24,6 +25,7 @@ mod modes;
 mod nats;
 mod network;
 mod outage;
+mod payload;
 mod permissions;
 mod plain_publisher;
 mod poison;

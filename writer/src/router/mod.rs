@@ -54,6 +54,7 @@ pub struct Router {
     shares: Vec<Share>,
     strays: Vec<Grave>,
     watched_strays: Vec<Watched>,
+    unscoped_ids: u64,
 }
 
 impl Router {
@@ -67,6 +68,7 @@ impl Router {
             shares: Vec::new(),
             strays: Vec::new(),
             watched_strays: Vec::new(),
+            unscoped_ids: 0,
         }
     }
 
@@ -181,6 +183,10 @@ impl Router {
         if self.only.as_ref().is_some_and(|only| *only != share.shard) {
             return;
         }
+        // A lane that reads for itself reads what the live reader has counted.
+        if self.only.is_none() {
+            note_unscoped_id(&mut self.unscoped_ids, message, customer);
+        }
         let mut bad = BadEvents::new(message, customer);
         for (index, event) in message::events(&message.payload, customer).enumerate() {
             match event.person {
@@ -198,6 +204,22 @@ impl Router {
             self.shares.push(Share { shard: shard.to_owned(), ..Share::default() });
             self.shares.len() - 1
         })
+    }
+}
+
+/// Counts a message whose id another customer's may have too: the server would drop that one as a
+/// duplicate. Told at the 1st, 2nd, 4th and so on: a publisher that does so does it for each
+/// message.
+fn note_unscoped_id(count: &mut u64, message: &Message, customer: &CustomerId) {
+    let Some(id) = message.unscoped_id(customer.as_str()) else { return };
+    metrics::counter!("sluice_unscoped_message_ids_total").increment(1);
+    *count += 1;
+    if count.is_power_of_two() {
+        tracing::warn!(
+            id, %customer, count, position = %message.position,
+            "a publisher's message id (Nats-Msg-Id) does not name its customer: a message of another customer with the same id is \
+             dropped as a duplicate. Use <customer>/<key>"
+        );
     }
 }
 

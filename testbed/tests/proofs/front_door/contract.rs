@@ -18,10 +18,12 @@ struct Row {
     status: u16,
     code: &'static str,
     pointer: Option<&'static str>,
+    /// What the detail has to say.
+    says: &'static str,
 }
 
 fn row(what: &'static str, path: &'static str, body: impl Into<Vec<u8>>, status: u16, code: &'static str) -> Row {
-    Row { what, method: Method::POST, path, headers: &[], body: body.into(), status, code, pointer: None }
+    Row { what, method: Method::POST, path, headers: &[], body: body.into(), status, code, pointer: None, says: "" }
 }
 
 impl Row {
@@ -31,6 +33,10 @@ impl Row {
 
     fn at(self, pointer: &'static str) -> Self {
         Self { pointer: Some(pointer), ..self }
+    }
+
+    fn saying(self, says: &'static str) -> Self {
+        Self { says, ..self }
     }
 
     fn by(self, method: Method) -> Self {
@@ -63,6 +69,14 @@ fn rows() -> Vec<Row> {
             202,
             "",
         ),
+        row(
+            "a person with the right customer as a number",
+            "/person/1",
+            r#"{"name":"A","address":"B","customer_id":1}"#,
+            202,
+            "",
+        ),
+        row("a byte order mark before a person", "/person/1", format!("\u{feff}{ADA}"), 202, ""),
         row("an empty body", "/person/1", "", 202, "").with(&[("content-type", "text/plain")]),
         row("the header agrees", "/person/1", ADA, 202, "").with(&[("x-customer-id", "1")]),
         row("the longest name", "/person/1", long("name", 1_024), 202, ""),
@@ -78,6 +92,19 @@ fn rows() -> Vec<Row> {
         row("text after the JSON", "/person/1", format!("{ADA} x"), 400, "malformed_json"),
         row("no UTF-8", "/person/1", *b"{\"name\":\"\xff\",\"address\":\"\"}", 400, "malformed_json"),
         row("a lone surrogate", "/person/1", r#"{"name":"\ud800","address":"b"}"#, 400, "malformed_json"),
+        row("several lines that are not said to be", "/person/1", format!("{ADA}\n{ADA}"), 400, "malformed_json")
+            .saying("application/x-ndjson"),
+        row("several persons in an array", "/person/1", format!("[{ADA},{ADA}]"), 422, "invalid_event")
+            .at("")
+            .saying("one object on each line"),
+        row(
+            "a customer as a broken number",
+            "/person/1",
+            r#"{"name":"A","address":"B","customer_id":1.0}"#,
+            422,
+            "invalid_event",
+        )
+        .at("/customer_id"),
         row("a NUL", "/person/1", r#"{"name":"a\u0000","address":"b"}"#, 422, "nul_character").at("/name"),
         row("a name too long", "/person/1", long("name", 1_025), 422, "too_long").at("/name"),
         row("an address too long", "/person/1", long("address", 4_097), 422, "too_long").at("/address"),
@@ -110,11 +137,25 @@ fn rows() -> Vec<Row> {
         row("no such path", "/persons/1", ADA, 404, "not_found"),
         row("no such method", "/person/1", "", 405, "method_not_allowed").by(Method::PUT),
         row("many lines", "/person/1", format!("{ADA}\n{ADA}\n"), 202, "").with(NDJSON),
+        row("many lines by another name of their type", "/person/1", format!("{ADA}\n{ADA}\n"), 202, "")
+            .with(&[("content-type", "Application/X-JSONLines; charset=utf-8")]),
+        row("a byte order mark before many lines", "/person/1", format!("\u{feff}{ADA}\n{ADA}\n"), 202, "")
+            .with(NDJSON),
+        row("many lines that are an array", "/person/1", format!("[{ADA},\n{ADA}]"), 422, "all_lines_rejected")
+            .with(NDJSON),
         row("many lines, none good", "/person/1", "{}\n[]\n", 422, "all_lines_rejected").with(NDJSON),
         row("many lines, not one", "/person/1", "\n\n", 400, "no_lines").with(NDJSON),
         row("many lines with a key", "/person/1", ADA, 400, "idempotency_key_unsupported")
             .with(&[("content-type", "application/x-ndjson"), ("idempotency-key", "a")]),
         row("lines of many", "/person", r#"{"name":"a","address":"b","customer_id":"7"}"#, 202, "").with(NDJSON),
+        row(
+            "lines of many, the customer as a number",
+            "/person",
+            r#"{"name":"a","address":"b","customer_id":7}"#,
+            202,
+            "",
+        )
+        .with(NDJSON),
         row("lines of many, one without a customer", "/person", ADA, 422, "all_lines_rejected").with(NDJSON),
         row("lines of many that are not said to be", "/person", ADA, 415, "unsupported_media_type"),
         row("lines of many with a customer that is none", "/person", ADA, 400, "invalid_customer")
@@ -132,7 +173,7 @@ async fn every_request_is_answered_with_the_status_the_headers_and_the_code_that
     let fleet = door(&[]).await;
     let client = client();
     let (mut wrong, mut accepted) = (Vec::new(), 0);
-    for Row { what, method, path, headers, body, status, code, pointer } in rows() {
+    for Row { what, method, path, headers, body, status, code, pointer, says } in rows() {
         let mut request = client.request(method, format!("{}{path}", fleet.ingest_url())).body(body);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -152,6 +193,8 @@ async fn every_request_is_answered_with_the_status_the_headers_and_the_code_that
         if status >= 400 {
             expect(found.1 == "application/problem+json", "the content type");
             expect(json["code"] == code && json["status"] == status, "the code");
+            expect(json["detail"].as_str().is_some_and(|detail| detail.contains(says)), "the detail");
+            expect(!text.contains("struct ") && !text.contains("PersonEvent"), "no name of ours");
             expect(pointer.is_none_or(|pointer| json["pointer"] == pointer), "the pointer");
             expect(json["retry_safe"] == false && !retry_after, "nothing here is worth a retry");
         } else {

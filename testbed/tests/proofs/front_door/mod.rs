@@ -1,6 +1,8 @@
 //! What ingest promises to those who post.
 
+mod browsers;
 mod contract;
+mod empty;
 mod garbage;
 mod keys;
 mod limits;
