@@ -34,8 +34,9 @@ impl Fault {
     /// Says what to do where a table could not be created.
     pub(crate) fn at_creating(self, table: &str) -> Self {
         match self.class {
-            Class::Configuration => {
-                Self::new(self.class, CannotCreate { table: table.to_owned(), source: self.source })
+            // A missing right has the code of a refused row.
+            Class::Configuration | Class::Data => {
+                Self::new(Class::Configuration, CannotCreate { table: table.to_owned(), source: self.source })
             }
             _ => self,
         }
