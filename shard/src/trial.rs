@@ -6,7 +6,7 @@ mod rows;
 use sluice_model::{EventId, Rows};
 
 pub use self::rows::LastStored;
-use crate::{Class, engine::Engine, fault::Fault};
+use crate::{Class, StoredRow, engine::Engine, fault::Fault};
 
 /// Customers of a table with whom it is tried as well, where all others were refused. Lower: rows
 /// of customers whom the table does not take may be taken for a wrong table. Higher: more
@@ -27,8 +27,8 @@ pub(crate) async fn check_that_rows_are_taken(
     if refusal_of_all(engine, &rows::of_batch(batch, id, last_stored)).await?.is_none() {
         return Ok(());
     }
-    let listed = match engine.customers(None).await {
-        Ok(customers) => customers,
+    let held = match held(engine).await {
+        Ok(held) => held,
         Err(fault) if fault.class == Class::Transient => return Err(fault),
         // Whoever may not read the table may write to it all the same.
         Err(_) => {
@@ -36,13 +36,26 @@ pub(crate) async fn check_that_rows_are_taken(
             Vec::new()
         }
     };
-    let plain = rows::plain(listed.iter().take(LISTED).map(String::as_str), id);
-    match refusal_of_all(engine, &plain).await? {
+    let texts = held.iter().map(|row| (row.customer_id.as_str(), row.name.as_str(), row.address.as_str()));
+    let then = rows::of_table(texts, id);
+    match refusal_of_all(engine, &then).await? {
         None => Ok(()),
         Some(detail) => Err(Fault::configuration(format!(
             "the table person takes no row, not even a plain one, and has to be mended: {detail}"
         ))),
     }
+}
+
+/// Returns a row of each of some customers whose rows the table holds.
+async fn held(engine: &mut Engine) -> Result<Vec<StoredRow>, Fault> {
+    let mut rows = Vec::new();
+    for customer in engine.customers(None).await?.iter().take(LISTED) {
+        // What is no customer's id was made by hand.
+        if let Ok(customer) = customer.parse() {
+            rows.extend(engine.customer_rows(&customer, None, 1).await?);
+        }
+    }
+    Ok(rows)
 }
 
 /// Returns what the database says of the last of these rows, where it refuses each of them by

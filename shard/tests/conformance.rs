@@ -89,4 +89,5 @@ on_every_engine! {
     wrong_table::a_trigger_that_shuts_everybody_out_is_a_matter_of_configuration,
     wrong_table::what_refuses_every_row_from_some_id_on_refuses_none_of_them,
     wrong_table::what_an_index_of_the_users_own_refuses_is_a_refused_row,
+    wrong_table::where_no_plain_row_will_do_a_row_that_the_table_holds_shows_that_it_takes_rows,
 }

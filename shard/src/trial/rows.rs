@@ -52,13 +52,16 @@ pub(super) fn of_batch(batch: &Rows, id: EventId, LastStored(last): &LastStored)
     rows
 }
 
-/// Returns the rows to try where none of the first ones was taken: plain ones of customers who have
-/// rows in the table, and of a customer whom nobody has ever heard of.
-pub(super) fn plain<'a>(customers: impl IntoIterator<Item = &'a str>, id: EventId) -> Rows {
+/// Returns the rows to try where none of the first ones was taken: rows that the table holds, plain
+/// ones of the same customers, and one of a customer whom nobody has ever heard of. A table with
+/// rules that no plain row keeps has taken what it holds.
+pub(super) fn of_table<'a>(held: impl IntoIterator<Item = (&'a str, &'a str, &'a str)>, id: EventId) -> Rows {
     let mut rows = Rows::new();
-    for customer in customers.into_iter().chain([NOBODY]) {
+    for (customer, name, address) in held {
+        push(&mut rows, customer, id, name, address);
         push(&mut rows, customer, id, NAME, ADDRESS);
     }
+    push(&mut rows, NOBODY, id, NAME, ADDRESS);
     rows
 }
 
@@ -88,9 +91,10 @@ mod tests {
     }
 
     /// Whether a table is found to take rows, given what it takes.
-    fn takes_rows(batch: &Rows, last: &LastStored, listed: &[&str], takes: fn(Row<'_>) -> bool) -> bool {
+    fn takes_rows(batch: &Rows, last: &LastStored, held: &[(&str, &str)], takes: fn(Row<'_>) -> bool) -> bool {
         let id = id(1_000);
-        let (first, then) = (of_batch(batch, id, last), plain(listed.iter().copied(), id));
+        let held = held.iter().map(|(customer, name)| (*customer, *name, "there"));
+        let (first, then) = (of_batch(batch, id, last), of_table(held, id));
         first.iter().chain(then.iter()).inspect(|row| assert_eq!(row.id, id)).any(takes)
     }
 
@@ -106,12 +110,12 @@ mod tests {
         let many = batch(&[("1", "a"), ("2", "b"), ("3", "c")]);
         for batch in [&one, &many] {
             assert!(!takes_rows(batch, &LastStored::default(), &[], |_| false));
-            assert!(!takes_rows(batch, &stored("7", "Grace"), &["7", "8"], |_| false));
+            assert!(!takes_rows(batch, &stored("7", "Grace"), &[("7", "Grace"), ("8", "Ada")], |_| false));
         }
         // A partition for which the ids have become too great; a length that is not enough for
         // anybody.
-        assert!(!takes_rows(&one, &stored("42", "Ada"), &["42"], |row| row.id < id(1_000)));
-        assert!(!takes_rows(&one, &stored("42", "Ada"), &["42"], |row| row.address.len() < 3));
+        assert!(!takes_rows(&one, &stored("42", "Ada"), &[("42", "Ada")], |row| row.id < id(1_000)));
+        assert!(!takes_rows(&one, &stored("42", "Ada"), &[("42", "Ada")], |row| row.address.len() < 3));
     }
 
     #[test]
@@ -123,6 +127,7 @@ mod tests {
         // A table with rules that no plain row keeps has taken one that does, or is just about to.
         let odd = |row: Row<'_>| row.name.starts_with("Odd ");
         assert!(takes_rows(&batch(&poison), &stored("7", "Odd Grace"), &[], odd));
+        assert!(takes_rows(&batch(&poison), &LastStored::default(), &[("7", "Odd Grace")], odd));
         let mut with_a_good_one = poison.clone();
         with_a_good_one.truncate(CUSTOMERS - 1);
         with_a_good_one.push(("d", "Odd Ada"));
@@ -133,11 +138,11 @@ mod tests {
     fn a_customer_whom_a_table_does_not_take_is_not_the_tables_fault_where_it_takes_another() {
         let batch = batch(&[("42", "Ada"), ("42", "Grace")]);
         // One is shut out, who had rows before.
-        assert!(takes_rows(&batch, &stored("42", "Ada"), &["42"], |row| row.customer_id != "42"));
+        assert!(takes_rows(&batch, &stored("42", "Ada"), &[("42", "Ada")], |row| row.customer_id != "42"));
         // Only one is let in: known from a row of this lane's, or from the table.
         let only_seven = |row: Row<'_>| row.customer_id == "7";
         assert!(takes_rows(&batch, &stored("7", "Ada"), &[], only_seven));
-        assert!(takes_rows(&batch, &LastStored::default(), &["1", "7"], only_seven));
+        assert!(takes_rows(&batch, &LastStored::default(), &[("1", "Ada"), ("7", "Ada")], only_seven));
         assert!(!takes_rows(&batch, &LastStored::default(), &[], only_seven));
     }
 

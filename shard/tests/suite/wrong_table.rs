@@ -100,3 +100,14 @@ pub(crate) async fn what_an_index_of_the_users_own_refuses_is_a_refused_row(fixt
     append(&mut shard, &batch).await;
     assert_eq!(names(&mut shard).await, ["Grace", "Mary"]);
 }
+
+pub(crate) async fn where_no_plain_row_will_do_a_row_that_the_table_holds_shows_that_it_takes_rows(fixture: &Fixture) {
+    let mut shard = fixture.shard().await;
+    append(&mut shard, &of("7", 0, "Odd Grace")).await;
+    fixture.refuse_by_trigger("NEW.name NOT LIKE 'Odd %'").await;
+    // After a restart nobody remembers a row, and the bad ones come alone.
+    let mut shard = fixture.connect().await;
+    refused(&mut shard, &of_many(1, 30, "poison")).await;
+    refused(&mut shard, &of("9", 1, "poison")).await;
+    append(&mut shard, &of("9", 1, "Odd Ada")).await;
+}

@@ -21,6 +21,8 @@ impl Task {
     pub(super) fn takes_no_rows(&mut self, error: &(dyn Error + 'static)) {
         if !std::mem::replace(&mut self.is_misconfigured, true) {
             tracing::error!(shard = self.lane.shard(), error, "this shard takes no rows: {MEND}");
+        } else {
+            tracing::warn!(shard = self.lane.shard(), error, "trying the shard again: it takes no rows yet");
         }
         self.in_trouble(LaneState::Misconfigured, format!("{}; {MEND}", chain(error)));
     }

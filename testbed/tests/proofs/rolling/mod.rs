@@ -17,9 +17,9 @@ use crate::{LIMIT, fleet, repair::publish};
 const EVENTS: usize = 5_000;
 /// Names the number of rounds of each engine; without it, each block has one.
 const ROUNDS: &str = "SLUICE_ROLLING_RESTARTS";
-/// What a writer's log says when a commit has failed; the second where no room is taken for a
+/// What a writer's log says when a commit has failed; the second, once, where no room is taken for a
 /// matter of configuration.
-const FAILED: [&str; 2] = ["trying the shard again", "this shard has to be mended; trying again"];
+const FAILED: [&str; 2] = ["trying the shard again", "this shard takes no rows"];
 
 /// Two writers of which one runs between rounds, one shard, and a customer in each of four
 /// partitions.
