@@ -10,16 +10,34 @@ use sluice_model::{Person, Position, Reason, Refusal};
 use sluice_shard::{Appended, Batch, RefusedRow, Shard};
 use tokio::time::Instant;
 
-use super::{pieces::Pieces, task::Task, trouble::Trouble};
+use super::{pieces::Pieces, task::Task, trouble::Trouble, work::Prepared};
 
 impl Task {
+    /// Stores a transaction's dead letters, then its rows and positions.
+    ///
+    /// # Errors
+    /// Where the shard or JetStream fails.
+    pub(super) async fn store(&mut self, shard: &mut Shard, prepared: &mut Prepared) -> Result<(), Trouble> {
+        if !prepared.graves.is_empty() {
+            // Acknowledged before the position passes them: a crash in between stores them again,
+            // which changes nothing.
+            let dead = self.context.journal.dead_letters();
+            dead.store(&prepared.graves).await.map_err(|e| Trouble::Retry(e.into()))?;
+        }
+        let (batch, mut watched) = (std::mem::take(&mut prepared.batch), std::mem::take(&mut prepared.watched));
+        let stamp = |position| prepared.stamp(position);
+        prepared.batch = self.store_batch(shard, batch, stamp, &mut watched).await?;
+        prepared.watched = watched;
+        Ok(())
+    }
+
     /// Stores a batch, in one transaction where the database takes every row, else in as many as it needs. `stamp` gives the stamp of a
     /// message that the batch covers; `watched` are messages whose publishers are told of refused rows. After an error some of the batch
     /// may be stored: the shard's positions say how much. Returns the last part that was stored, for its memory.
     ///
     /// # Errors
     /// Where the shard or JetStream fails. The time limit is for each transaction, not for all of them.
-    pub(super) async fn store_batch(
+    async fn store_batch(
         &mut self,
         shard: &mut Shard,
         batch: Batch,

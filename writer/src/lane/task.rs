@@ -19,7 +19,7 @@ use super::{
     health::chain,
     live,
     trouble::Trouble,
-    work::{Prepared, ShardPosition, Stored, Unfit, Work},
+    work::{ShardPosition, Stored, Unfit, Work},
 };
 use crate::{
     config::LaneConfig,
@@ -372,20 +372,6 @@ impl Task {
         };
         // Without a connection the client takes only so much; nobody's rows wait for that.
         let _ = tokio::time::timeout(TELL_LIMIT, tell).await;
-    }
-
-    /// Stores its dead letters, then its rows and positions.
-    async fn store(&mut self, shard: &mut Shard, prepared: &mut Prepared) -> Result<(), Trouble> {
-        if !prepared.graves.is_empty() {
-            // Acknowledged before the position passes them: a crash in between stores them again, which changes nothing.
-            let dead = self.context.journal.dead_letters();
-            dead.store(&prepared.graves).await.map_err(|e| Trouble::Retry(e.into()))?;
-        }
-        let (batch, mut watched) = (std::mem::take(&mut prepared.batch), std::mem::take(&mut prepared.watched));
-        let stamp = |position| prepared.stamp(position);
-        prepared.batch = self.store_batch(shard, batch, stamp, &mut watched).await?;
-        prepared.watched = watched;
-        Ok(())
     }
 
     /// Bounds what is asked of a shard. A cancelled `COPY` leaves its connection one answer behind, so this may only be used
